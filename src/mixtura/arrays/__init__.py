@@ -1,0 +1,1 @@
+"""Floor 1: array namespaces, linear algebra and compiled kernels."""

@@ -1,0 +1,113 @@
+"""Batched linear algebra over any array library, with errors that name the component."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_triangular as _scipy_solve_triangular
+
+from mixtura.arrays.kernels import SMALL, solve_lower, solve_lower_adjoint
+from mixtura.arrays.namespace import is_numpy, namespace
+from mixtura.errors import NotPositiveDefiniteError
+from mixtura.typing import Array
+
+__all__ = ["cholesky", "logsumexp", "solve_cholesky", "solve_triangular", "symmetrise", "transpose"]
+
+
+def transpose(a: Array) -> Array:
+    """Swap the last two axes."""
+    return namespace(a).matrix_transpose(a)
+
+
+def symmetrise(a: Array) -> Array:
+    """Return (A + Aᵀ) / 2 over the last two axes."""
+    return 0.5 * (a + transpose(a))
+
+
+def cholesky(a: Array, what: str = "covariance") -> Array:
+    """Lower Cholesky factors of a batch (..., d, d).
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        Naming the first component that has no factor, and its smallest eigenvalue.
+    """
+    xp = namespace(a)
+    try:
+        factor = xp.linalg.cholesky(a)
+    except Exception as error:  # every library raises its own LinAlgError
+        if "LinAlgError" not in type(error).__name__:
+            raise
+        raise _not_positive_definite(a, what) from None
+    if is_numpy(factor) and not np.isfinite(factor).all():
+        raise _not_positive_definite(a, what)
+    return factor
+
+
+def _not_positive_definite(a: Array, what: str) -> NotPositiveDefiniteError:
+    if not is_numpy(a):
+        return NotPositiveDefiniteError(f"expected positive definite matrices for the {what}")
+    matrices = np.asarray(a).reshape((-1, *a.shape[-2:]))
+    for j, matrix in enumerate(matrices):
+        if not np.isfinite(matrix).all():
+            return NotPositiveDefiniteError(
+                f"expected a finite {what}, got NaN or infinity in component {j}"
+            )
+        smallest = float(np.linalg.eigvalsh(matrix)[0])
+        try:
+            np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            return NotPositiveDefiniteError(
+                f"expected a positive definite {what}, got one whose smallest eigenvalue is "
+                f"{smallest:.3g} in component {j}; add a small number to its diagonal, or leave "
+                "out the columns that are linear combinations of others"
+            )
+    return NotPositiveDefiniteError(f"expected a positive definite {what}")
+
+
+def solve_triangular(factor: Array, b: Array, *, adjoint: bool = False) -> Array:
+    """Solve L x = b (or Lᵀ x = b) for lower L (..., d, d) and b (..., d, p), batched."""
+    if not is_numpy(factor):
+        torch = _torch_linalg(factor)
+        if adjoint:
+            return torch.solve_triangular(transpose(factor), b, upper=True)
+        return torch.solve_triangular(factor, b, upper=False)
+    shape = np.broadcast_shapes(factor.shape[:-2], b.shape[:-2])
+    factors = np.broadcast_to(factor, (*shape, *factor.shape[-2:]))
+    sides = np.broadcast_to(b, (*shape, *b.shape[-2:]))
+    if sides.size == 0:
+        return np.zeros(sides.shape)
+    if factor.shape[-1] <= SMALL:
+        solve = solve_lower_adjoint if adjoint else solve_lower
+        flat = solve(factors.reshape((-1, *factors.shape[-2:])), sides.reshape(-1, *b.shape[-2:]))
+        return flat.reshape(sides.shape)
+    out = np.empty(sides.shape, dtype=np.result_type(factor, b))
+    for index in np.ndindex(*shape):
+        out[index] = _scipy_solve_triangular(
+            factors[index], sides[index], lower=True, trans=int(adjoint), check_finite=False
+        )
+    return out
+
+
+def _torch_linalg(array: Array) -> Any:
+    import torch
+
+    return torch.linalg
+
+
+def solve_cholesky(factor: Array, b: Array) -> Array:
+    """Solve L Lᵀ x = b."""
+    return solve_triangular(factor, solve_triangular(factor, b), adjoint=True)
+
+
+def logsumexp(a: Array, axis: int = -1) -> Array:
+    """Stable log Σ exp along an axis; −inf where every term is −inf."""
+    xp = namespace(a)
+    top = xp.max(a, axis=axis, keepdims=True)
+    safe = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    total = xp.sum(xp.exp(a - safe), axis=axis, keepdims=True)
+    if is_numpy(a):
+        with np.errstate(divide="ignore"):
+            return np.squeeze(np.log(total) + safe, axis=axis)
+    return xp.squeeze(xp.log(total) + safe, axis=axis)

@@ -1,0 +1,199 @@
+"""Full covariances: any symmetric positive definite Σₖ, held with its Cholesky factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import get_lapack_funcs
+
+from mixtura.arrays.linalg import (
+    cholesky,
+    solve_cholesky,
+    solve_triangular,
+    symmetrise,
+    transpose,
+)
+from mixtura.arrays.namespace import as_float, freeze, namespace
+from mixtura.channels import Diagonal as CellNoise
+from mixtura.covariance.base import Covariance, Law, Structure
+from mixtura.covariance.floor import Floor
+from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
+from mixtura.statistics import Full as FullMoments
+from mixtura.statistics import MomentKind, Statistics
+from mixtura.statistics.kinds import triangle
+from mixtura.typing import Array, FloatArray
+
+__all__ = ["Full", "FullCovariance"]
+
+#: Beyond this many columns the quadratic features would leave the cache.
+MAX_QUADRATIC_COLUMNS = 96
+#: Columns whitened at a time, so that the zero half of the factor is skipped.
+BLOCK = 192
+
+
+@dataclass(frozen=True, eq=False)
+class FullCovariance(Covariance):
+    """Any symmetric positive definite Σₖ.
+
+    Parameters
+    ----------
+    values : array (k, d, d)
+    """
+
+    values: Array
+
+    name = "full"
+    rung = 3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", freeze(as_float(self.values)))
+
+    @property
+    def k(self) -> int:  # type: ignore[override]
+        """Number of components."""
+        return int(self.values.shape[0])
+
+    @property
+    def d(self) -> int:  # type: ignore[override]
+        """Number of columns."""
+        return int(self.values.shape[-1])
+
+    @cached_property
+    def cholesky(self) -> Array:
+        """Lower factors L (k, d, d), Σ = L Lᵀ."""
+        return cholesky(self.values)
+
+    @cached_property
+    def logdet(self) -> Array:
+        xp = namespace(self.values)
+        return 2 * xp.sum(xp.log(xp.linalg.diagonal(self.cholesky)), axis=-1)
+
+    def diagonal(self) -> Array:
+        return namespace(self.values).linalg.diagonal(self.values)
+
+    def matmul(self, v: Array) -> Array:
+        return self.values @ v
+
+    def whiten(self, v: Array) -> Array:
+        return solve_triangular(self.cholesky, v)
+
+    def solve(self, v: Array) -> Array:
+        return solve_cholesky(self.cholesky, v)
+
+    def color(self, z: Array) -> Array:
+        return self.cholesky @ z
+
+    def dense(self) -> Array:
+        return self.values
+
+    def scaled(self, a: float, b: float = 0.0) -> FullCovariance:
+        xp = namespace(self.values)
+        eye = xp.eye(self.d, dtype=self.values.dtype, device=self.values.device)
+        return FullCovariance(a * self.values + b * eye)
+
+    def select(self, columns: Any) -> FullCovariance:
+        return FullCovariance(self.values[:, columns, :][:, :, columns])
+
+    def take(self, components: Any) -> FullCovariance:
+        return FullCovariance(self.values[components])
+
+    def rescaled(self, factors: Array) -> FullCovariance:
+        return FullCovariance(self.values * factors * factors[:, None])
+
+    def conditional(self, given: Any, rest: Any) -> tuple[Any, Covariance]:
+        # The Cholesky factor of (given, rest) holds the conditional's factor in its last block,
+        # positive definite by construction where a difference of matrices is not.
+        g = len(given)
+        order = [*given, *rest]
+        factor = cholesky(self.values[:, order, :][:, :, order])
+        top, low, corner = factor[:, :g, :g], factor[:, g:, :g], factor[:, g:, g:]
+        return (
+            lambda v: low @ solve_triangular(top, v),
+            FullCovariance(symmetrise(corner @ transpose(corner))),
+        )
+
+    def _observe_cells(self, channel: CellNoise) -> Law:
+        columns, s = channel.observed, channel.variance
+        xp = namespace(self.values)
+        noise = xp.asarray(np.diag(s[columns]), dtype=self.values.dtype)
+        cross = self.values[:, columns, :]  # cov(y, x)
+        evidence = cross[:, :, columns] + noise
+        gain = transpose(solve_cholesky(cholesky(evidence, "observation's covariance"), cross))
+        place = np.zeros((len(columns), self.d))
+        place[np.arange(len(columns)), columns] = 1.0
+        rest = xp.asarray(np.eye(self.d), dtype=self.values.dtype) - gain @ xp.asarray(
+            place, dtype=self.values.dtype
+        )
+        residual = rest @ self.values @ transpose(rest) + gain @ noise @ transpose(gain)
+        return Law(
+            FullCovariance(evidence), lambda v: gain @ v, FullCovariance(symmetrise(residual))
+        )
+
+    def parameters(self) -> dict[str, Array]:
+        return {"values": self.values}
+
+    @classmethod
+    def from_parameters(cls, parameters: dict[str, Array], k: int, d: int) -> FullCovariance:
+        return cls(parameters["values"])
+
+    def n_parameters(self) -> int:
+        return self.k * self.d * (self.d + 1) // 2
+
+    def row_whitener(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
+        trtri = get_lapack_funcs("trtri", (self.cholesky,))
+        inverses = np.empty((self.k, self.d, self.d), dtype=dtype)
+        for j, factor in enumerate(self.cholesky):
+            inverses[j] = np.triu(trtri(factor, lower=1)[0].T)  # L⁻ᵀ, upper triangular
+
+        def whiten(x: FloatArray, j: int) -> FloatArray:
+            upper = inverses[j]
+            if self.d <= BLOCK:
+                return np.asarray(x @ upper)
+            z = np.empty_like(x)
+            for start in range(0, self.d, BLOCK):
+                stop = min(start + BLOCK, self.d)
+                np.matmul(x[:, :stop], upper[:stop, start:stop], out=z[:, start:stop])
+            return z
+
+        return whiten
+
+    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
+        if guarded is None:
+            guarded = self.d > MAX_QUADRATIC_COLUMNS
+        if not guarded:
+            precision = self.precision()
+            spread = np.sqrt((means**2 + self.diagonal()).max(axis=0))
+            magnitude = (np.abs(precision) @ spread) @ spread
+            guarded = not is_safe(magnitude, self.d, dtype)
+        if guarded:
+            return Guarded(means, self.row_whitener(dtype))
+        rows, cols = triangle(self.d)
+        theta = precision[:, rows, cols] * np.where(rows == cols, 1.0, 2.0)
+        linear = np.einsum("kij,kj->ki", precision, means)
+        const = np.einsum("kj,kj->k", linear, means)
+        return Quadratic.of(FullMoments(), theta, -2 * linear, const, dtype)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[FullCovariance]) -> FullCovariance:
+        xp = namespace(*(p.values for p in parts))
+        return cls(xp.concat([p.values for p in parts]))
+
+
+@dataclass(frozen=True)
+class Full(Structure):
+    """Fit any Σₖ: Σ = S."""
+
+    name = "full"
+
+    def kind(self, previous: Covariance | None, d: int) -> MomentKind:
+        return FullMoments()
+
+    def fit(self, stats: Statistics, previous: Covariance | None, floor: Floor) -> FullCovariance:
+        return FullCovariance(floor.matrices(stats.spread()))
+
+    def n_parameters(self, k: int, d: int) -> int:
+        return k * d * (d + 1) // 2

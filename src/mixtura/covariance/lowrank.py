@@ -1,0 +1,353 @@
+r"""Low-rank plus diagonal covariances (factor analysers): Σₖ = Wₖ Wₖᵀ + diag(Ψₖ).
+
+With W̃ = Ψ^(−½) W and M = I + W̃ᵀW̃ (r × r), Woodbury's identity gives
+
+    Σ⁻¹ = Ψ^(−½) (I − W̃ M⁻¹ W̃ᵀ) Ψ^(−½),    log|Σ| = log|M| + Σ log Ψ,
+
+so that nothing d × d is ever formed. With many columns the M-step is Rubin & Thayer's (1982): with
+β = Σ⁻¹ W, C = S β and E = I − βᵀW + βᵀ C, the update is W ← C E⁻¹, Ψ ← diag(S − W Cᵀ); it needs
+S β and diag S alone. Such a fit starts with W = 0; while W is zero, S is sketched by a Gaussian
+matrix and W taken from Nyström's approximation (Halko, Martinsson & Tropp 2011, section 5.4).
+With few columns S itself is affordable, and each M-step makes several sweeps of ECME.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixtura.arrays.linalg import cholesky, solve_cholesky, solve_triangular, transpose
+from mixtura.arrays.namespace import as_float, freeze, namespace
+from mixtura.channels import Diagonal as CellNoise
+from mixtura.covariance.base import Covariance, Law, Structure
+from mixtura.covariance.diagonal import positive, scatter_columns
+from mixtura.covariance.floor import Floor
+from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
+from mixtura.errors import ConstructionError
+from mixtura.statistics import Diagonal as DiagonalMoments
+from mixtura.statistics import Full as FullMoments
+from mixtura.statistics import MomentKind, Projected, Statistics
+from mixtura.typing import Array, FloatArray
+
+__all__ = ["LowRank", "LowRankCovariance"]
+
+#: Columns of the sketch beyond the rank.
+OVERSAMPLE = 8
+#: Up to so many columns the M-step sees all of S, and climbs further in each step.
+DENSE_COLUMNS = 64
+SWEEPS, START_SWEEPS = 4, 12
+
+
+@dataclass(frozen=True, eq=False)
+class LowRankCovariance(Covariance):
+    """Σₖ = Wₖ Wₖᵀ + diag(Ψₖ).
+
+    Parameters
+    ----------
+    loadings : array (k, d, r)
+        W.
+    noise : array (k, d)
+        Ψ, variances.
+    """
+
+    loadings: Array
+    noise: Array
+
+    name = "lowrank"
+    rung = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loadings", freeze(as_float(self.loadings)))
+        object.__setattr__(self, "noise", freeze(as_float(self.noise)))
+        if tuple(self.loadings.shape[:2]) != tuple(self.noise.shape):
+            raise ConstructionError(
+                f"expected loadings (k, d, r) and noise (k, d) that agree, got "
+                f"{tuple(self.loadings.shape)} and {tuple(self.noise.shape)}"
+            )
+
+    @property
+    def k(self) -> int:  # type: ignore[override]
+        """Number of components."""
+        return int(self.noise.shape[0])
+
+    @property
+    def d(self) -> int:  # type: ignore[override]
+        """Number of columns."""
+        return int(self.noise.shape[1])
+
+    @property
+    def rank(self) -> int:
+        """Number of factors r."""
+        return int(self.loadings.shape[2])
+
+    @cached_property
+    def _root(self) -> Array:
+        return namespace(self.noise).sqrt(positive(self.noise))[:, :, None]
+
+    @cached_property
+    def _scaled(self) -> Array:
+        """W̃ = Ψ^(−½) W."""
+        return self.loadings / self._root
+
+    @cached_property
+    def _inner(self) -> Array:
+        """The Cholesky factor of M = I + W̃ᵀ W̃ (k, r, r)."""
+        xp = namespace(self.noise)
+        eye = xp.eye(self.rank, dtype=self.noise.dtype, device=self.noise.device)
+        return cholesky(transpose(self._scaled) @ self._scaled + eye)
+
+    @cached_property
+    def _spectrum(self) -> tuple[Array, Array]:
+        """Orthonormal Q (k, d, r) and λ (k, r) with W̃ W̃ᵀ = Q diag(λ) Qᵀ."""
+        q, root, _ = namespace(self.noise).linalg.svd(self._scaled, full_matrices=False)
+        return q, root * root
+
+    @cached_property
+    def logdet(self) -> Array:
+        xp = namespace(self.noise)
+        inner = xp.sum(xp.log(xp.linalg.diagonal(self._inner)), axis=-1)
+        return xp.sum(xp.log(positive(self.noise)), axis=-1) + 2 * inner
+
+    def diagonal(self) -> Array:
+        return namespace(self.noise).sum(self.loadings * self.loadings, axis=-1) + self.noise
+
+    def matmul(self, v: Array) -> Array:
+        return self.loadings @ (transpose(self.loadings) @ v) + self.noise[:, :, None] * v
+
+    def whiten(self, v: Array) -> Array:
+        return self._root_function(v / self._root, -0.5)
+
+    def color(self, z: Array) -> Array:
+        return self._root * self._root_function(z, 0.5)
+
+    def _root_function(self, y: Array, power: float) -> Array:
+        """(I + W̃ W̃ᵀ)^power y through the thin spectrum."""
+        q, eigenvalues = self._spectrum
+        change = (1 + eigenvalues) ** power - 1
+        return y + q @ (change[:, :, None] * (transpose(q) @ y))
+
+    def solve(self, v: Array) -> Array:
+        y = v / self._root
+        return (y - self._scaled @ self._factors(y)) / self._root
+
+    def _factors(self, y: Array) -> Array:
+        """Posterior means of the factors, M⁻¹ W̃ᵀ y."""
+        return solve_cholesky(self._inner, transpose(self._scaled) @ y)
+
+    def mahalanobis(self, v: Array) -> Array:
+        # ‖y − W̃ z‖² + ‖z‖², z the factors: a sum of squares where Woodbury has a difference.
+        xp = namespace(v, self.noise)
+        y = v / self._root
+        z = self._factors(y)
+        rest = y - self._scaled @ z
+        return xp.sum(rest * rest, axis=-2) + xp.sum(z * z, axis=-2)
+
+    def scaled(self, a: float, b: float = 0.0) -> LowRankCovariance:
+        root = namespace(self.noise).sqrt(as_float(a, like=self.noise))
+        return LowRankCovariance(self.loadings * root, a * self.noise + b)
+
+    def select(self, columns: Any) -> LowRankCovariance:
+        return LowRankCovariance(self.loadings[:, columns, :], self.noise[:, columns])
+
+    def take(self, components: Any) -> LowRankCovariance:
+        return LowRankCovariance(self.loadings[components], self.noise[components])
+
+    def rescaled(self, factors: Array) -> LowRankCovariance:
+        return LowRankCovariance(self.loadings * factors[:, None], self.noise * factors**2)
+
+    def plus_same(self, other: LowRankCovariance) -> LowRankCovariance:
+        xp = namespace(self.loadings, other.loadings)
+        loadings = xp.concat([self.loadings, other.loadings], axis=-1)
+        return LowRankCovariance(loadings, self.noise + other.noise)
+
+    def fuse_same(self, other: LowRankCovariance) -> LowRankCovariance:
+        # Σ⁻¹ + Σ'⁻¹ = P − U Uᵀ with P = 1/Ψ + 1/Ψ' and U = (U₁, U₂); invert by Woodbury.
+        xp = namespace(self.loadings, other.loadings)
+        u = xp.concat([self._precision_loadings(), other._precision_loadings()], axis=-1)
+        noise = self.noise * (other.noise / (self.noise + other.noise))
+        spread = noise[:, :, None] * u
+        eye = xp.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        factor = cholesky(eye - transpose(u) @ spread)
+        return LowRankCovariance(transpose(solve_triangular(factor, transpose(spread))), noise)
+
+    def _precision_loadings(self) -> Array:
+        """U (k, d, r) with Σ⁻¹ = 1/Ψ − U Uᵀ."""
+        return transpose(solve_triangular(self._inner, transpose(self._scaled))) / self._root
+
+    def _observe_cells(self, channel: CellNoise) -> Law:
+        # Given the factors z the cells are independent: x = μ + (1 − κ) W z + κ (y − μ) + rest,
+        # with κ = Ψ / (Ψ + s): 1 where exact, 0 where missing.
+        xp = namespace(self.noise)
+        columns, s = channel.observed, channel.variance
+        seen = self.loadings[:, columns, :]
+        total = self.noise[:, columns] + xp.asarray(s[columns])
+        kappa = self.noise[:, columns] / total
+        scaled = seen / total[:, :, None]
+        eye = xp.eye(self.rank, dtype=self.noise.dtype, device=self.noise.device)
+        factor = cholesky(transpose(seen) @ scaled + eye)
+        keep = 1 - scatter_columns(kappa[:, :, None], columns, self.d)  # (k, d, 1)
+        kept = keep * self.loadings
+
+        def gain(v: Array) -> Array:
+            z = solve_cholesky(factor, transpose(scaled) @ v)
+            return kept @ z + scatter_columns(kappa[:, :, None] * v, columns, self.d)
+
+        loadings = transpose(solve_triangular(factor, transpose(kept)))
+        residual = LowRankCovariance(loadings, self.noise * keep[:, :, 0])
+        return Law(LowRankCovariance(seen, total), gain, residual)
+
+    def parameters(self) -> dict[str, Array]:
+        return {"loadings": self.loadings, "noise": self.noise}
+
+    @classmethod
+    def from_parameters(cls, parameters: dict[str, Array], k: int, d: int) -> LowRankCovariance:
+        return cls(parameters["loadings"], parameters["noise"])
+
+    def n_parameters(self) -> int:
+        return LowRank(self.rank).n_parameters(self.k, self.d)
+
+    def row_whitener(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
+        root = (1 / self._root[:, :, 0]).astype(dtype)
+        scaled = self._scaled.astype(dtype)
+        to_factors = transpose(solve_cholesky(self._inner, transpose(self._scaled))).astype(dtype)
+
+        def whiten(x: FloatArray, j: int) -> FloatArray:
+            y = x * root[j]
+            z = y @ to_factors[j]
+            return np.concatenate([y - z @ scaled[j].T, z], axis=1)
+
+        return whiten
+
+    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
+        precision = 1.0 / positive(self.noise)
+        spread = (means**2 + self.diagonal()).max(axis=0)
+        if guarded is None:
+            guarded = not is_safe(precision @ spread, self.d, dtype)
+        if guarded:
+            return Guarded(means, self.row_whitener(dtype))
+        weighted = precision * means
+        const = (weighted * means).sum(axis=1)
+        factor = transpose(self._precision_loadings())
+        shift = np.einsum("krd,kd->kr", factor, means)
+        return Quadratic.of(
+            DiagonalMoments(), precision, -2 * weighted, const, dtype, factor, shift
+        )
+
+    @classmethod
+    def stacked(cls, parts: Sequence[LowRankCovariance]) -> LowRankCovariance:
+        xp = namespace(*(p.noise for p in parts))
+        rank = max(p.rank for p in parts)
+        padded = []
+        for p in parts:
+            shape = (p.k, p.d, rank - p.rank)
+            pad = xp.zeros(shape, dtype=p.noise.dtype, device=p.noise.device)
+            padded.append(xp.concat([p.loadings, pad], axis=-1))
+        return cls(xp.concat(padded), xp.concat([p.noise for p in parts]))
+
+
+@dataclass(frozen=True)
+class LowRank(Structure):
+    """Fit Σₖ = W Wᵀ + diag(Ψ) with ``rank`` factors; no step lowers the likelihood."""
+
+    rank: int
+
+    name = "lowrank"
+    start_passes = 2
+
+    def kind(self, previous: Covariance | None, d: int) -> MomentKind:
+        if d <= DENSE_COLUMNS:
+            return FullMoments()
+        if not isinstance(previous, LowRankCovariance):
+            return DiagonalMoments()
+        if previous.loadings.any():
+            return Projected(previous.solve(previous.loadings))
+        width = min(self.rank + OVERSAMPLE, d)
+        sketch = np.random.default_rng(0).standard_normal((1, d, width))
+        return Projected(sketch / np.sqrt(previous.noise)[:, :, None])
+
+    def fit(
+        self, stats: Statistics, previous: Covariance | None, floor: Floor
+    ) -> LowRankCovariance:
+        moments = stats.spread()
+        before = previous if isinstance(previous, LowRankCovariance) else None
+        if isinstance(moments, tuple):
+            if before is None:
+                raise AssertionError("projected moments are asked for with a previous covariance")
+            product, variances = moments
+            return self._fit_projected(product, variances, before, floor)
+        if moments.ndim == 3:
+            return self._fit_dense(moments, before, floor)
+        variances = floor.variances(moments)  # a start: no loadings yet
+        return LowRankCovariance(np.zeros((*variances.shape, self.rank)), variances)
+
+    def _fit_dense(
+        self, moments: FloatArray, previous: LowRankCovariance | None, floor: Floor
+    ) -> LowRankCovariance:
+        """ECME (Liu & Rubin 1998): W maximises the likelihood given Ψ, then Ψ takes an EM step."""
+        variances = np.einsum("kii->ki", moments)
+        noise = floor.variances(0.5 * variances) if previous is None else previous.noise
+        loadings = np.zeros((*variances.shape, self.rank))
+        for _ in range(START_SWEEPS if previous is None else SWEEPS):
+            root = np.sqrt(noise)
+            values, vectors = np.linalg.eigh(moments / root[:, :, None] / root[:, None, :])
+            strength = np.sqrt(np.maximum(values[:, ::-1][:, : self.rank] - 1, 0))
+            loadings = root[:, :, None] * vectors[:, :, ::-1][:, :, : self.rank]
+            loadings = loadings * strength[:, None, :]
+            beta = LowRankCovariance(loadings, noise).solve(loadings)
+            product = moments @ beta
+            second = np.eye(self.rank) - transpose(beta) @ (loadings - product)
+            noise = variances - np.einsum("kdr,kdr->kd", loadings, 2 * product - loadings @ second)
+            noise = floor.variances(np.maximum(noise, 0))
+        return LowRankCovariance(loadings, noise)
+
+    def _fit_projected(
+        self,
+        product: FloatArray,
+        variances: FloatArray,
+        previous: LowRankCovariance,
+        floor: Floor,
+    ) -> LowRankCovariance:
+        if previous.loadings.any():
+            loadings = self._step(product, previous)
+            explained = np.einsum("kdr,kdr->kd", loadings, product)
+        else:
+            loadings = self._nystrom(product, previous)
+            explained = np.minimum((loadings**2).sum(axis=2), 0.9 * variances)
+        # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
+        return LowRankCovariance(loadings, floor.variances(np.maximum(variances - explained, 0)))
+
+    def _step(self, product: FloatArray, previous: LowRankCovariance) -> FloatArray:
+        """W = C E⁻¹, E = I − βᵀ W + βᵀ C."""
+        beta = previous.solve(previous.loadings)
+        second = np.eye(self.rank) - transpose(beta) @ (previous.loadings - product)
+        return np.asarray(
+            transpose(np.linalg.solve(transpose(second), transpose(product))), dtype=np.float64
+        )
+
+    def _nystrom(self, product: FloatArray, previous: LowRankCovariance) -> FloatArray:
+        """Leading factors of S in units of its diagonal, from a sketch S D⁻¹ G."""
+        root = np.sqrt(previous.noise)[:, :, None]
+        sketch = np.random.default_rng(0).standard_normal((1, *product.shape[1:]))
+        scaled = product / root
+        core = np.swapaxes(sketch, 1, 2) @ scaled
+        values, vectors = np.linalg.eigh(0.5 * (core + transpose(core)))
+        keep = values > 1e-12 * values[:, -1:]
+        inverse = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
+        left, singular, _ = np.linalg.svd(
+            scaled @ (vectors * inverse[:, None, :]), full_matrices=False
+        )
+        r = min(self.rank, singular.shape[1])
+        # What a unit-diagonal matrix explains beyond its mean rest is the factors' share.
+        d = product.shape[1]
+        rest = np.maximum(d - (singular[:, :r] ** 2).sum(axis=1), 0.05 * d) / max(d - r, 1)
+        strength = np.sqrt(np.maximum(singular[:, :r] ** 2 - rest[:, None], 1e-4))
+        loadings = np.zeros((*product.shape[:2], self.rank))
+        loadings[:, :, :r] = root * left[:, :, :r] * strength[:, None, :]
+        return loadings
+
+    def n_parameters(self, k: int, d: int) -> int:
+        return k * (d * self.rank - self.rank * (self.rank - 1) // 2 + d)

@@ -1,0 +1,5 @@
+"""Floor 8: scikit-learn estimators. They validate, call down and store attributes."""
+
+from mixtura.estimators.gaussian_mixture import GaussianMixture
+
+__all__ = ["GaussianMixture"]

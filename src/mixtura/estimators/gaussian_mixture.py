@@ -1,0 +1,470 @@
+"""``GaussianMixture``: scikit-learn's estimator, with weights, more structures and a value.
+
+A shell: it validates, calls the fit, and stores attributes. The mathematics is on lower floors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from numbers import Integral, Real
+from time import perf_counter
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from mixtura.covariance import ALIASES, STRUCTURES, LowRankCovariance, Structure, structure
+from mixtura.errors import InputError
+from mixtura.estimators.callbacks import CallbackSupport, fit_context, fit_end, managed
+from mixtura.estimators.parameters import (
+    check_means,
+    check_resp,
+    check_weights,
+    covariance_from_precisions,
+)
+from mixtura.fit.driver import Fit, Step, run
+from mixtura.fit.engines import Dense
+from mixtura.fit.initialise import STARTS, model_from_start
+from mixtura.fit.model import GaussianModel
+from mixtura.fit.search import SearchResult, make_floor, search
+from mixtura.mixture import Mixture
+from mixtura.mixture.convert import sklearn_parameters
+from mixtura.sources import Rows
+from mixtura.sources.rows import as_rows, as_weights
+from mixtura.typing import FloatArray
+
+__all__ = ["GaussianMixture"]
+
+
+class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
+    """Gaussian mixture, fitted by expectation maximisation.
+
+    A drop-in for ``sklearn.mixture.GaussianMixture``: its parameters, attributes and methods keep
+    their meaning and defaults. Rows may carry weights, the structure may be low-rank, structure
+    and number of components may be chosen by BIC, and ``mixture_`` is a value that computes.
+
+    Parameters
+    ----------
+    n_components : int, "auto" or ints, default=1
+        "auto" counts up from 1 and chooses by BIC; a list chooses among its entries.
+    covariance_type : {"full", "tied", "diag", "spherical", "lowrank", "auto"}, default="full"
+        "auto" chooses by BIC. "diagonal" and "isotropic" are other names of "diag" and
+        "spherical".
+    tol : float, default=1e-3
+        The fit ends when the mean log-likelihood per row changes by less.
+    reg_covar : float or "auto", default=1e-6
+        A number is added to variances (absolute). "auto" clips eigenvalues at a millionth of the
+        data's own variance, and recovers components that collapse.
+    max_iter : int, default=100
+    n_init : int, default=1
+        Starts, of which the best fit is kept.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data", "deterministic"}
+        "deterministic" draws no random number.
+    weights_init : array (k,), optional
+    means_init : array (k, d), optional
+    precisions_init : array, optional
+        Shaped as ``precisions_``.
+    random_state : int, RandomState, Generator or None
+    warm_start : bool, default=False
+        Start from the last fit.
+    verbose : int, default=0
+    verbose_interval : int, default=10
+    rank : int, optional
+        Factors of "lowrank"; by default the rounded square root of the number of columns.
+    resp_init : array, optional
+        Labels (n,) or responsibilities (n, k) from which to start.
+
+    Attributes
+    ----------
+    mixture_ : Mixture
+        The fitted value.
+    weights_ : array (k,)
+    means_ : array (k, d)
+    covariances_, precisions_, precisions_cholesky_ : array
+        (k, d, d), (d, d), (k, d) or (k,) by structure; "lowrank" gives (k, d, d) on demand.
+    converged_ : bool
+    n_iter_ : int
+    lower_bound_ : float
+        Mean log-likelihood per row in the last iteration.
+    lower_bounds_, trace_ : list of float
+        The same for every iteration of the best start.
+    n_components_, covariance_type_ : int, str
+        What was fitted, or chosen.
+    search_ : SearchResult or None
+        The table of what "auto" tried.
+    notes_ : tuple of str
+        Components that collapsed and were recovered.
+    n_features_in_ : int
+    feature_names_in_ : array (d,)
+
+    Examples
+    --------
+    >>> import numpy as np, mixtura as mx
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]], dtype=float)
+    >>> gm = mx.GaussianMixture(2, random_state=0).fit(X)
+    >>> np.sort(gm.means_[:, 0])
+    array([ 1., 10.])
+    >>> gm.mixture_
+    Mixture(k=2, d=2, full)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            "array-like",
+            range,
+        ],
+        "covariance_type": [StrOptions({*STRUCTURES, *ALIASES, "auto"}), Structure, list, tuple],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions(set(STARTS))],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+        "random_state": ["random_state", np.random.Generator],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "rank": [Interval(Integral, 1, None, closed="left"), None],
+        "resp_init": ["array-like", None],
+    }
+
+    def __init__(
+        self,
+        n_components: Any = 1,
+        *,
+        covariance_type: Any = "full",
+        tol: float = 1e-3,
+        reg_covar: Any = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        rank: int | None = None,
+        resp_init: Any = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.rank = rank
+        self.resp_init = resp_init
+
+    # ---- fitting -----------------------------------------------------------------------------
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : array (n, d)
+            float32 rows stay float32.
+        y : ignored
+        sample_weight : array (n,), optional
+            Non-negative; a weight of 2 counts as the row given twice.
+
+        Returns
+        -------
+        self
+        """
+        self._fit(X, sample_weight)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> FloatArray:
+        """Fit, and return the most probable component of each row (n,)."""
+        rows = self._fit(X, sample_weight)
+        return np.asarray(self.mixture_.responsibilities(rows).argmax(axis=1))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit(self, X: Any, sample_weight: Any) -> FloatArray:
+        x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        rows = Rows(as_rows(x), as_weights(sample_weight, len(x)))
+        with managed(self):
+            report = fit_context(self, X)
+            if self._searches():
+                self._fit_search(rows, report)
+            else:
+                self._fit_one(rows, report)
+            fit_end(self, X)
+        if not self.converged_ and self.max_iter > 0:
+            warnings.warn(
+                "Best performing initialization did not converge. Try different init parameters, "
+                "or increase max_iter, tol, or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return rows.x
+
+    def _searches(self) -> bool:
+        structures = self.covariance_type
+        return not isinstance(self.n_components, Integral) or (
+            structures == "auto" or isinstance(structures, list | tuple)
+        )
+
+    def _fit_search(self, rows: Rows, report: Any) -> None:
+        for name in ("weights_init", "means_init", "precisions_init", "resp_init"):
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"expected {name}=None while the number of components or the structure is "
+                    "searched for; fix n_components and covariance_type to use it"
+                )
+        seed = self._random_state()
+        result = search(
+            rows,
+            n_components=self.n_components,
+            covariance_type=self.covariance_type,
+            rank=self.rank,
+            reg_covar=self.reg_covar,
+            seed=int(seed.randint(np.iinfo(np.int32).max)),
+            n_init=self.n_init,
+            max_iter=max(self.max_iter, 1),
+            tol=self.tol,
+            columns=getattr(self, "feature_names_in_", None),
+            callback=None if report is None else lambda progress: report() and None,
+        )
+        self._store(rows, result.fit, result)
+
+    def _fit_one(self, rows: Rows, report: Any) -> None:
+        k, d = int(self.n_components), rows.d
+        if rows.n_present < k:
+            raise InputError(
+                f"Expected n_samples >= n_components but got n_components = {k}, "
+                f"n_samples = {rows.n_present}"
+            )
+        rule = structure(self.covariance_type, self.rank, d)
+        floor = make_floor(self.reg_covar, rows)
+        resume = self.warm_start and hasattr(self, "converged_")
+        random_state = self._random_state()
+        best: Fit | None = None
+        for start in range(1 if resume or self.resp_init is not None else self.n_init):
+            self._say_start(start)
+            if resume:
+                model = replace(self._model, structure=rule, floor=floor)
+                previous = self.lower_bound_
+            else:
+                model, previous = self._start(rows, rule, floor, k, random_state), -np.inf
+            fit = run(
+                model,
+                rows,
+                Dense(),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                previous=previous,
+                callback=self._watch(report),
+            )
+            self._say_end(fit)
+            if best is None or fit.objective > best.objective:
+                best = fit
+        if best is None:
+            raise AssertionError("at least one start is made")
+        self._store(rows, best, None)
+
+    def _start(
+        self, rows: Rows, rule: Structure, floor: Any, k: int, random_state: Any
+    ) -> GaussianModel:
+        d = rows.d
+        weights = None if self.weights_init is None else check_weights(self.weights_init, k)
+        means = None if self.means_init is None else check_means(self.means_init, k, d)
+        covariance = None
+        if self.precisions_init is not None:
+            covariance, _ = covariance_from_precisions(self.precisions_init, rule, k, d)
+        if weights is not None and means is not None and covariance is not None:
+            anchor = rows.mean().astype(rows.x.dtype).astype(np.float64)
+            return GaussianModel(weights, means, covariance, rule, floor, anchor)
+        if self.resp_init is not None:
+            labels = check_resp(self.resp_init, rows.n, k)
+        else:
+            labels = STARTS[self.init_params](rows, k, random_state)
+        model = model_from_start(rows, labels, k, rule, floor)
+        return replace(
+            model,
+            weights=model.weights if weights is None else weights,
+            means=model.means if means is None else means,
+            covariance=model.covariance if covariance is None else covariance,
+        )
+
+    def _random_state(self) -> Any:
+        state = self.random_state
+        if isinstance(state, np.random.Generator):
+            state = int(state.integers(2**31 - 1))
+        return check_random_state(state)
+
+    def _watch(self, report: Any) -> Any:
+        began = perf_counter()
+
+        def watch(step: Step) -> bool:
+            if self.verbose and step.n_iter % self.verbose_interval == 0:
+                spent = f"\t time lapse {perf_counter() - began:.5f}s" if self.verbose > 1 else ""
+                print(f"  Iteration {step.n_iter}\t log-likelihood {step.objective:.5f}{spent}")
+            return bool(report is not None and report())
+
+        return watch if self.verbose or report is not None else None
+
+    def _say_start(self, start: int) -> None:
+        if self.verbose:
+            print(f"Initialization {start}")
+
+    def _say_end(self, fit: Fit) -> None:
+        if self.verbose:
+            state = "converged" if fit.converged else "did not converge"
+            print(f"Initialization {state}. lower bound {fit.objective:.5f}")
+
+    def _store(self, rows: Rows, fit: Fit, found: SearchResult | None) -> None:
+        model, dtype = fit.model, rows.x.dtype
+        names = getattr(self, "feature_names_in_", None)
+        self._model = model
+        self.mixture_ = mix = model.mixture(names)
+        self.weights_ = mix.weights.astype(dtype)
+        self.means_ = mix.means.astype(dtype)
+        self._arrays = None
+        if not isinstance(mix.covariance, LowRankCovariance):
+            _, covariances, factors = sklearn_parameters(mix)
+            precisions = (
+                factors @ np.swapaxes(factors, -1, -2)
+                if mix.covariance.name in ("full", "tied")
+                else factors**2
+            )
+            self._arrays = tuple(a.astype(dtype) for a in (covariances, factors, precisions))
+        self.n_components_ = mix.k
+        self.covariance_type_ = (
+            found.best.covariance_type
+            if found is not None
+            else ALIASES.get(self.covariance_type, self.covariance_type)
+            if isinstance(self.covariance_type, str)
+            else self.covariance_type.name
+        )
+        self.converged_ = fit.converged
+        self.n_iter_ = fit.n_iter
+        self.lower_bounds_ = list(fit.trace)
+        self.trace_ = list(fit.trace)
+        self.lower_bound_ = fit.objective
+        self.search_ = found
+        self.notes_ = fit.notes
+
+    # ---- attributes in scikit-learn's shapes ----------------------------------------------------
+    def _array(self, i: int) -> FloatArray:
+        if not hasattr(self, "_arrays"):
+            raise AttributeError("the mixture is not fitted yet; call fit() first")
+        if self._arrays is None:  # dense matrices of a low-rank mixture, only when asked for
+            mix: Mixture = self.mixture_
+            return np.asarray(sklearn_parameters(mix)[i + 1])
+        return np.asarray(self._arrays[i])
+
+    @property
+    def covariances_(self) -> FloatArray:
+        """Covariances, shaped by structure."""
+        return self._array(0)
+
+    @property
+    def precisions_cholesky_(self) -> FloatArray:
+        """Upper triangular U with Σ⁻¹ = U Uᵀ, shaped by structure."""
+        return self._array(1)
+
+    @property
+    def precisions_(self) -> FloatArray:
+        """Inverse covariances, shaped by structure."""
+        return self._array(2)
+
+    # ---- the fitted mixture --------------------------------------------------------------------
+    def _rows(self, X: Any) -> FloatArray:
+        check_is_fitted(self)
+        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Log density of each row, in nats (n,)."""
+        x = self._rows(X)
+        return np.asarray(self.mixture_.log_density(x), dtype=x.dtype)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log density per row (weighted)."""
+        density = self.score_samples(X)
+        weight = as_weights(sample_weight, len(density))
+        return float(np.average(density.astype(np.float64), weights=weight))
+
+    def predict(self, X: Any) -> FloatArray:
+        """The most probable component of each row (n,)."""
+        x = self._rows(X)
+        return np.asarray(self.mixture_.responsibilities(x).argmax(axis=1))
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Responsibilities (n, k)."""
+        x = self._rows(X)
+        return np.asarray(self.mixture_.responsibilities(x), dtype=x.dtype)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Draw rows, shuffled.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, RandomState or Generator, optional
+            By default the estimator's own ``random_state``.
+
+        Returns
+        -------
+        X : array (n_samples, d)
+        y : array (n_samples,)
+            Components.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise InputError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
+                "sample."
+            )
+        state = self.random_state if random_state is None else random_state
+        if not isinstance(state, np.random.Generator):
+            state = check_random_state(state).randint(2**31 - 1)
+        return self.mixture_.sample(n_samples, rng=state, return_labels=True)
+
+    def _n_parameters(self) -> int:
+        check_is_fitted(self)
+        rule = structure(self.covariance_type_, self._rank(), self.mixture_.d)
+        if isinstance(self.covariance_type, Structure):
+            rule = self.covariance_type
+        k, d = self.mixture_.k, self.mixture_.d
+        return int(rule.n_parameters(k, d) + k * d + k - 1)
+
+    def _rank(self) -> int | None:
+        covariance = self.mixture_.covariance
+        return covariance.rank if isinstance(covariance, LowRankCovariance) else self.rank
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion; lower is better. n is the sum of weights."""
+        loglik, n = self._total(X, sample_weight)
+        return float(-2 * loglik + self._n_parameters() * np.log(n))
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike information criterion; lower is better."""
+        loglik, _ = self._total(X, sample_weight)
+        return -2 * loglik + 2 * self._n_parameters()
+
+    def _total(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        density = self.score_samples(X).astype(np.float64)
+        weight = as_weights(sample_weight, len(density))
+        if weight is None:
+            return float(density.sum()), float(len(density))
+        return float(weight @ density), float(weight.sum())

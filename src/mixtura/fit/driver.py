@@ -1,0 +1,98 @@
+"""The one EM loop: steps, stopping, recovery, trace. It is blind to what it drives.
+
+The objective of iteration i is that of the model which entered it, as in scikit-learn; the loop
+stops when it changes by less than ``tol``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixtura.fit.recover import Recovery
+from mixtura.fit.steps import batch_step
+from mixtura.sources import Rows
+
+__all__ = ["Fit", "Step", "run"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a callback is told after an iteration."""
+
+    n_iter: int
+    objective: float
+    model: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The result of a fit.
+
+    Attributes
+    ----------
+    model : the fitted model
+    trace : tuple of float
+        Mean log-likelihood per row (plus penalty) at each iteration.
+    converged : bool
+    n_iter : int
+    notes : tuple of str
+        What had to be recovered, as sentences.
+    """
+
+    model: Any
+    trace: tuple[float, ...]
+    converged: bool
+    n_iter: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def objective(self) -> float:
+        """The last entry of the trace; −inf where there is none."""
+        return self.trace[-1] if self.trace else -np.inf
+
+
+def run(
+    model: Any,
+    rows: Rows,
+    engine: Any,
+    *,
+    max_iter: int = 100,
+    tol: float = 1e-3,
+    step: Any = batch_step,
+    previous: float = -np.inf,
+    callback: Callable[[Step], Any] | None = None,
+) -> Fit:
+    """Iterate until the objective changes by less than ``tol``, at most ``max_iter`` times.
+
+    Parameters
+    ----------
+    model : Model
+        Where to start.
+    rows : Rows
+    engine : Engine
+    step : callable
+        One iteration; see ``steps``.
+    previous : float
+        Objective of an earlier run that this one continues.
+    callback : callable (Step) -> Any
+        Called after each iteration; ends the fit by returning True.
+    """
+    recovery = Recovery()
+    trace: list[float] = []
+    memory, converged = None, False
+    for n_iter in range(1, max_iter + 1):
+        model, stats, objective, memory = step(model, rows, engine, memory)
+        trace.append(objective)
+        mended = recovery(model, stats, rows, n_iter)
+        lost, model = mended is not model, mended
+        if callback is not None and callback(Step(n_iter, objective, model)) is True:
+            break
+        if not lost and abs(objective - previous) < tol:
+            converged = True
+            break
+        previous = -np.inf if lost else objective
+    return Fit(model, tuple(trace), converged, len(trace), tuple(recovery.notes))

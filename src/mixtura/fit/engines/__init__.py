@@ -1,0 +1,8 @@
+"""Engines: how the E-step visits the rows. One engine per file."""
+
+from mixtura.fit.engines.dense import Dense
+
+__all__ = ["ENGINES", "Dense"]
+
+#: Names -> engines.
+ENGINES = {"dense": Dense}

@@ -1,0 +1,258 @@
+"""Starts: responsibilities or labels of rows from which a first model is made.
+
+Random starts weigh rows by their weights. Rows that repeat, or carry unequal weights, are first
+merged and sorted, so that a weight of two and a row given twice start alike from one seed. Rows
+that do not repeat, at equal weights, start exactly as scikit-learn's do.
+
+The deterministic start is PCA-Part (Su & Dy 2007): the cluster with the largest squared error is
+split at its mean along its main axis, k − 1 times; Lloyd's iterations then settle the clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.utils import check_random_state
+
+from mixtura.covariance import Floor, Structure
+from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
+from mixtura.fit.model import GaussianModel, gather
+from mixtura.sources import Rows
+from mixtura.statistics import Statistics
+from mixtura.typing import FloatArray
+
+__all__ = ["STARTS", "Start", "deterministic", "model_from_start", "nearest"]
+
+#: Labels (n,), −1 where a row belongs to none, or responsibilities (n, k).
+Start: TypeAlias = Any
+
+
+def merged(rows: Rows) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+    """Distinct rows, their summed weights, and for each row its place among them.
+
+    Weights are None where all are equal; places are None where no row was merged or dropped.
+    """
+    x = rows.x
+    weight = np.ones(rows.n) if rows.weight is None else rows.weight
+    bits = (x + 0.0).view(np.uint64 if x.dtype == np.float64 else np.uint32)  # −0 becomes 0
+    key = np.zeros(rows.n, dtype=np.uint64)
+    for column in bits.T:
+        key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        key ^= key >> np.uint64(29)
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    total = np.bincount(inverse, weights=weight)
+    present = total > 0
+    if len(first) == rows.n and bool((weight == weight[0]).all()):
+        return x, None, None
+    values = x[first]
+    if bool((total[present] == total[present][0]).all()):
+        order = np.argsort(first, kind="stable")  # equal weights: in order of appearance
+    else:
+        order = np.lexsort(values.T[::-1])
+    order = order[present[order]]
+    place = np.full(len(first), -1)
+    place[order] = np.arange(len(order))
+    equal = bool((total[order] == total[order][0]).all())
+    return values[order], None if equal else total[order], place[inverse]
+
+
+def _scattered(labels: FloatArray, place: FloatArray | None) -> FloatArray:
+    """Labels of distinct rows, given back to all rows; −1 for rows without weight."""
+    if place is None:
+        return labels
+    return np.where(place >= 0, labels[np.maximum(place, 0)], -1)
+
+
+def kmeans(rows: Rows, k: int, random_state: Any) -> Start:
+    """Labels of scikit-learn's k-means."""
+    x, weight, place = merged(rows)
+    if len(x) < k:  # fewer distinct rows than components: the rest start empty-handed
+        return kmeans_seeds(rows, k, random_state)
+    model = KMeans(n_clusters=k, n_init=1, random_state=random_state)
+    return _scattered(model.fit(x, sample_weight=weight).labels_, place)
+
+
+def kmeans_seeds(rows: Rows, k: int, random_state: Any) -> Start:
+    """One row per component, drawn by scikit-learn's k-means++."""
+    x, weight, place = merged(rows)
+    count = min(k, len(x))
+    _, chosen = kmeans_plusplus(x, count, sample_weight=weight, random_state=random_state)
+    return _seeds(chosen, k, len(x), place, random_state)
+
+
+def random_rows(rows: Rows, k: int, random_state: Any) -> Start:
+    """One row per component, drawn at random in proportion to the weights."""
+    x, weight, place = merged(rows)
+    rng = check_random_state(random_state)
+    share = None if weight is None else weight / weight.sum()
+    chosen = rng.choice(len(x), size=min(k, len(x)), replace=False, p=share)
+    return _seeds(chosen, k, len(x), place, rng)
+
+
+def _seeds(
+    chosen: FloatArray, k: int, n: int, place: FloatArray | None, random_state: Any
+) -> FloatArray:
+    labels = np.full(n, -1)
+    labels[chosen] = np.arange(len(chosen))
+    labels = _scattered(labels, place)
+    if len(chosen) < k:  # repeated rows serve the components that are left
+        spare = np.flatnonzero(labels < 0)
+        spare = spare if len(spare) >= k - len(chosen) else np.arange(len(labels))
+        extra = np.concatenate([spare, np.flatnonzero(labels >= 0)])[: k - len(chosen)]
+        labels[extra] = np.arange(len(chosen), len(chosen) + len(extra))
+    return labels
+
+
+def random_responsibilities(rows: Rows, k: int, random_state: Any) -> Start:
+    """Uniform random responsibilities."""
+    rng = check_random_state(random_state)
+    resp = rng.uniform(size=(rows.n, k)).astype(rows.x.dtype)
+    return resp / resp.sum(axis=1, keepdims=True)
+
+
+def deterministic(rows: Rows, k: int, random_state: Any = None) -> Start:
+    """PCA-Part and Lloyd's iterations on standardised columns: no random number is drawn."""
+    weight = np.ones(rows.n) if rows.weight is None else rows.weight
+    mean, scale = rows.mean(), np.sqrt(rows.variance())
+    x = (rows.x - mean) / np.where(scale > 0, scale, 1.0)
+    labels = np.where(weight > 0, 0, -1)
+    errors = {0: _squared_error(x, weight, labels == 0)}
+    for new in range(1, k):
+        widest = max(errors, key=lambda j: (errors[j], -j))
+        inside = np.flatnonzero(labels == widest)
+        right = _right_side(x[inside], weight[inside])
+        if not right.any() or right.all():
+            break  # fewer distinct rows than components
+        labels[inside[right]] = new
+        for j in (widest, new):
+            errors[j] = _squared_error(x, weight, labels == j)
+    return _lloyd(x, weight, labels, max_iter=30)
+
+
+def _squared_error(x: FloatArray, weight: FloatArray, inside: FloatArray) -> float:
+    w = weight[inside]
+    centred = x[inside] - np.average(x[inside], axis=0, weights=w)
+    return float(w @ (centred**2).sum(axis=1))
+
+
+def _right_side(x: FloatArray, weight: FloatArray) -> FloatArray:
+    """Which rows lie beyond the mean along the main axis."""
+    centred = x - np.average(x, axis=0, weights=weight)
+    scatter = (weight[:, None] * centred).T @ centred
+    axis = np.linalg.eigh(scatter)[1][:, -1]
+    axis = axis * np.sign(axis[np.argmax(np.abs(axis))])
+    along = centred @ axis
+    return np.asarray(along > 1e-9 * np.abs(along).max(initial=0.0))
+
+
+def _lloyd(x: FloatArray, weight: FloatArray, labels: FloatArray, max_iter: int) -> FloatArray:
+    used = weight > 0
+    k = int(labels.max()) + 1
+    for _ in range(max_iter):
+        centres = np.stack(
+            [np.average(x[labels == j], axis=0, weights=weight[labels == j]) for j in range(k)]
+        )
+        new = np.where(used, nearest(x, centres), -1)
+        if (new == labels).all() or len(np.unique(new[used])) < k:
+            break
+        labels = new
+    return labels
+
+
+def nearest(x: FloatArray, centres: FloatArray) -> FloatArray:
+    """The nearest centre of each row, batch by batch."""
+    out = np.empty(len(x), dtype=np.int64)
+    half = 0.5 * (centres**2).sum(axis=1)
+    for start in range(0, len(x), 8192):
+        batch = x[start : start + 8192]
+        out[start : start + 8192] = np.argmax(batch @ centres.T - half, axis=1)
+    return out
+
+
+STARTS: dict[str, Callable[[Rows, int, Any], Start]] = {
+    "kmeans": kmeans,
+    "k-means++": kmeans_seeds,
+    "random": random_responsibilities,
+    "random_from_data": random_rows,
+    "deterministic": deterministic,
+}
+
+
+def model_from_start(
+    rows: Rows, start: Start, k: int, structure: Structure, floor: Floor
+) -> GaussianModel:
+    """The first model: one M-step from labels (n,) or responsibilities (n, k).
+
+    Moments are taken about each component's own mean, so that tight clusters far from the
+    origin keep their digits.
+    """
+    anchor = rows.mean().astype(rows.x.dtype).astype(np.float64)
+    means, mass = _start_means(rows, start, k, anchor)
+    covariance = None
+    for _ in range(structure.start_passes):
+        kind = structure.kind(covariance, rows.d)
+        stats = _start_statistics(rows, start, means, kind, anchor)
+        covariance = structure.fit(stats, covariance, floor)
+        try:
+            covariance.logdet  # noqa: B018
+        except NotPositiveDefiniteError:
+            raise IllDefinedCovarianceError from None
+    if covariance is None:
+        raise AssertionError("a structure starts with at least one pass")
+    mass = mass + 10 * np.finfo(np.float64).eps
+    return GaussianModel(mass / mass.sum(), means, covariance, structure, floor, anchor)
+
+
+def _groups(start: Start, k: int) -> Any:
+    """For each component the rows that belong to it, from labels."""
+    order = np.argsort(start, kind="stable")
+    bounds = np.searchsorted(start[order], np.arange(k + 1))
+    return [order[bounds[j] : bounds[j + 1]] for j in range(k)]
+
+
+def _start_means(
+    rows: Rows, start: Start, k: int, anchor: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    weight = np.ones(rows.n) if rows.weight is None else rows.weight
+    total, mass = np.zeros((k, rows.d)), np.zeros(k)
+    if start.ndim == 1:
+        for j, inside in enumerate(_groups(start, k)):
+            mass[j] = weight[inside].sum()
+            total[j] = weight[inside] @ (rows.x[inside] - anchor)
+    else:
+        for low in range(0, rows.n, 8192):
+            cut = slice(low, low + 8192)
+            r = start[cut] * weight[cut, None]
+            mass += r.sum(axis=0)
+            total += r.T @ (rows.x[cut] - anchor)
+    return anchor + total / (mass + 10 * np.finfo(np.float64).eps)[:, None], mass
+
+
+def _start_statistics(
+    rows: Rows, start: Start, means: FloatArray, kind: Any, anchor: FloatArray
+) -> Statistics:
+    weight = np.ones(rows.n) if rows.weight is None else rows.weight
+    own = means - anchor
+    if start.ndim == 2:
+        parts: Any = None
+        for low in range(0, rows.n, 8192):
+            cut = slice(low, low + 8192)
+            x = rows.x[cut].astype(np.float64) - anchor
+            part = gather(x, start[cut] * weight[cut, None], kind, anchor, own)
+            parts = part if parts is None else parts.absorb(part)
+        return parts  # type: ignore[no-any-return]
+    k, d = means.shape
+    mass, first = np.zeros(k), np.zeros((k, d))
+    second = np.zeros((1 if kind.pooled else k, kind.size(d)))
+    for j, inside in enumerate(_groups(start, k)):
+        for low in range(0, len(inside), 8192):
+            part_rows = inside[low : low + 8192]
+            r = weight[part_rows]
+            diff = rows.x[part_rows] - means[j]
+            mass[j] += r.sum()
+            first[j] += r @ diff
+            second[0 if kind.pooled else j] += kind.gather_one(r, diff, j)
+    return Statistics(mass, mass.copy(), first, second, means, kind)

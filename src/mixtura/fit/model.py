@@ -1,0 +1,191 @@
+"""The Gaussian mixture as a model under EM: a mixture, the rule that fits its covariances, a floor.
+
+E-step: log rₖ = log wₖ + log N(x; μₖ, Σₖ) − log p(x). M-step: w = N / ΣN, μ = Σ r x / N, and Σ by
+the structure from the moments about μ (Dempster, Laird & Rubin 1977). Rows stand about one anchor
+and moments are one matrix product, Rᵀ Φ(x), unless the form is guarded: then they are taken about
+each component's own mean, so that no digits cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixtura.covariance import Covariance, Floor, Structure
+from mixtura.covariance.form import Form
+from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
+from mixtura.mixture import Mixture
+from mixtura.sources import Rows
+from mixtura.statistics import MomentKind, Statistics
+from mixtura.typing import FloatArray
+
+__all__ = ["GaussianModel", "gather"]
+
+#: Responsibilities below this are dropped where moments are taken component by component.
+NEGLIGIBLE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-9}
+#: Statistics beyond this many bytes are kept once, not once per thread.
+SHARED_BYTES = 48 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianModel:
+    """A mixture in the course of a fit.
+
+    Attributes
+    ----------
+    weights : array (k,)
+    means : array (k, d)
+    covariance : Covariance
+    structure : Structure
+    floor : Floor
+    anchor : array (d,)
+        Origin of the arithmetic: about the mean of the rows.
+    """
+
+    weights: FloatArray
+    means: FloatArray
+    covariance: Covariance
+    structure: Structure
+    floor: Floor
+    anchor: FloatArray
+
+    @property
+    def k(self) -> int:
+        """Number of components."""
+        return len(self.weights)
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return int(self.means.shape[1])
+
+    @cached_property
+    def kind(self) -> MomentKind:
+        """The moments that the next M-step needs."""
+        return self.structure.kind(self.covariance, self.d)
+
+    @cached_property
+    def _kernels(self) -> dict[Any, tuple[Form, FloatArray]]:
+        return {}
+
+    def kernel(self, dtype: Any) -> tuple[Form, FloatArray]:
+        """The compiled form about the anchor, and the log joint's constants (k,)."""
+        key = np.dtype(dtype)
+        if key not in self._kernels:
+            with np.errstate(divide="ignore"):
+                const = np.log(self.weights) - 0.5 * (
+                    self.d * np.log(2 * np.pi) + self.covariance.logdet
+                )
+            form = self.covariance.form(self.means - self.anchor, key)
+            self._kernels[key] = (form, const.astype(key))
+        return self._kernels[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # kernels are rebuilt
+
+    def at(self, rows: Rows) -> GaussianView:
+        """Hold the model against a batch of rows."""
+        return GaussianView(self, rows)
+
+    def maximise(self, stats: Statistics) -> GaussianModel:
+        """The M-step.
+
+        Raises
+        ------
+        IllDefinedCovarianceError
+            When a component collapsed and the floor does not recover it.
+        """
+        self._kernels.clear()  # the old kernel is not needed again, and can be large
+        covariance = self.structure.fit(stats, self.covariance, self.floor)
+        try:
+            covariance.logdet  # noqa: B018
+        except NotPositiveDefiniteError:
+            raise IllDefinedCovarianceError from None
+        mass = stats.mass + 10 * np.finfo(np.float64).eps
+        return replace(self, weights=mass / mass.sum(), means=stats.means(), covariance=covariance)
+
+    def penalty(self) -> float:
+        """Log prior: none, so 0."""
+        return 0.0
+
+    def take(self, components: Any) -> GaussianModel:
+        """Some components, with weights renormalised."""
+        weights = self.weights[components]
+        return replace(
+            self,
+            weights=weights / weights.sum(),
+            means=self.means[components],
+            covariance=self.covariance.take(components),
+        )
+
+    def row_bytes(self, rows: Rows) -> int:
+        """Bytes of working memory that one row of a batch takes."""
+        form, _ = self.kernel(rows.x.dtype)
+        return rows.x.dtype.itemsize * form.row_floats(self.d, self.k)
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether every thread may hold statistics of its own."""
+        return 8 * self.k * self.kind.size(self.d) <= SHARED_BYTES
+
+    def mixture(self, columns: Any = None) -> Mixture:
+        """The value."""
+        return Mixture(self.weights, self.means, self.covariance, columns=columns)
+
+
+class GaussianView:
+    """A model held against one batch."""
+
+    def __init__(self, model: GaussianModel, rows: Rows) -> None:
+        self._model = model
+        dtype = rows.x.dtype
+        self._form, self._const = model.kernel(dtype)
+        self._x = rows.x - model.anchor.astype(dtype, copy=False)
+
+    @property
+    def log_joint(self) -> FloatArray:
+        """Log wₖ + log N(x; μₖ, Σₖ): (b, k)."""
+        joint = self._form.distances(self._x)
+        joint *= -0.5
+        joint += self._const
+        return joint
+
+    def statistics(self, resp: FloatArray) -> Statistics:
+        """Sufficient statistics under responsibilities (b, k), row weights included."""
+        model = self._model
+        own = model.means - model.anchor if self._form.guarded else None
+        return gather(self._x, resp, model.kind, model.anchor, own)
+
+
+def gather(
+    x: FloatArray,
+    resp: FloatArray,
+    kind: MomentKind,
+    anchor: FloatArray,
+    own: FloatArray | None = None,
+) -> Statistics:
+    """Statistics of rows x (b, d), which stand about ``anchor`` (d,).
+
+    Parameters
+    ----------
+    own : array (k, d), optional
+        Anchors of the components, relative to ``anchor``: moments are then taken about them.
+    """
+    mass = resp.sum(axis=0, dtype=np.float64)
+    if own is None:
+        first = np.asarray(resp.T @ x, dtype=np.float64)
+        return Statistics(mass, mass.copy(), first, kind.gather(resp, x), anchor[None], kind)
+    k, d = own.shape
+    near = own.astype(x.dtype)
+    first, second = np.zeros((k, d)), np.zeros((1 if kind.pooled else k, kind.size(d)))
+    for j in range(k):
+        active = np.flatnonzero(resp[:, j] > NEGLIGIBLE[np.dtype(x.dtype)])
+        if len(active) == 0:
+            continue
+        r, diff = resp[active, j], x[active] - near[j]
+        first[j] = r @ diff
+        second[0 if kind.pooled else j] += kind.gather_one(r, diff, j)
+    return Statistics(mass, mass.copy(), first, second, anchor + near.astype(np.float64), kind)

@@ -1,0 +1,141 @@
+"""Recovery of components that collapse or empty during a fit, instead of an error or a NaN.
+
+A component is lost when it keeps less than one and a half of the lightest row, or when it holds
+hardly more rows than columns and its covariance lies on the floor. First it is sown again at the
+row that the mixture explains worst, with the covariance of the heaviest component and an even
+share of the weight. Lost again, it takes half of the most dispersed component. Lost a third time,
+it is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mixtura.covariance import (
+    Clipped,
+    Covariance,
+    IsotropicCovariance,
+    LowRankCovariance,
+    TiedCovariance,
+)
+from mixtura.fit.model import GaussianModel
+from mixtura.sources import Rows
+from mixtura.statistics import Statistics
+from mixtura.typing import FloatArray
+
+__all__ = ["Recovery", "on_floor", "split_widest"]
+
+ATTEMPTS = 2
+
+
+@dataclass
+class Recovery:
+    """Watches one fit; holds what it did as sentences for the report."""
+
+    notes: list[str] = field(default_factory=list)
+    attempts: int = 0
+
+    def __call__(self, model: Any, stats: Any, rows: Rows, n_iter: int) -> Any:
+        """The model with lost components sown again or dropped; the same model if none is lost."""
+        if not (isinstance(model, GaussianModel) and model.floor.recovers):
+            return model
+        lost = lost_components(model, stats, rows)
+        if not lost.any():
+            return model
+        where = ", ".join(str(j) for j in np.flatnonzero(lost))
+        if self.attempts >= ATTEMPTS and not lost.all():
+            self.notes.append(
+                f"iteration {n_iter}: dropped component {where}, which kept collapsing"
+            )
+            return model.take(np.flatnonzero(~lost))
+        if self.attempts >= ATTEMPTS:
+            return model
+        self.attempts += 1
+        if self.attempts == 1 or lost.all():
+            self.notes.append(
+                f"iteration {n_iter}: component {where} collapsed and was sown again where the "
+                "data were explained worst"
+            )
+            return sow(model, rows, np.flatnonzero(lost))
+        self.notes.append(
+            f"iteration {n_iter}: component {where} collapsed again and took half of the most "
+            "dispersed one"
+        )
+        kept = model.take(np.flatnonzero(~lost))
+        for _ in range(int(lost.sum())):
+            kept = split_widest(kept)
+        return kept
+
+
+def lost_components(model: GaussianModel, stats: Statistics, rows: Rows) -> FloatArray:
+    """Which components are lost (k,) bool."""
+    if model.k == 1:
+        return np.zeros(1, dtype=bool)
+    light = 1.0 if rows.weight is None else float(rows.weight[rows.weight > 0].min())
+    lost = stats.mass < 1.5 * light
+    if rows.n > 2 * model.d and not isinstance(model.covariance, TiedCovariance):
+        for j in np.flatnonzero(~lost & (stats.mass <= 2 * (model.d + 1) * light)):
+            lost[j] = on_floor(model.covariance.take([j]), model.floor)
+    return lost
+
+
+def on_floor(covariance: Covariance, floor: Any) -> bool:
+    """Whether one component's covariance shrank to the floor in some direction.
+
+    A factor model explains a column entirely now and then (a Heywood case): it is on the floor
+    when more columns than it has factors are.
+    """
+    if not isinstance(floor, Clipped):
+        return False
+    if isinstance(covariance, LowRankCovariance):
+        flat = covariance.noise[0] <= 1.01 * floor.share * floor.scale**2
+        return int(flat.sum()) > covariance.rank
+    if isinstance(covariance, IsotropicCovariance):
+        return bool(covariance.variance[0] <= 1.01 * floor.common(np.zeros(1))[0])
+    scaled = covariance.rescaled(1 / floor.scale).dense()[0]
+    return bool(np.linalg.eigvalsh(scaled)[0] <= 1.01 * floor.share)
+
+
+def sow(model: GaussianModel, rows: Rows, lost: FloatArray) -> GaussianModel:
+    """Put components at the rows explained worst, far from each other."""
+    kept = np.setdiff1d(np.arange(model.k), lost)
+    heaviest = int(kept[np.argmax(model.weights[kept])]) if len(kept) else 0
+    origin = np.arange(model.k)
+    origin[lost] = heaviest
+    model = replace(model, covariance=model.covariance.take(list(origin)))
+    weights, means = model.weights.copy(), model.means.copy()
+    rest = model.take(list(kept)) if len(kept) else model
+    density = rest.mixture().log_density(rows.x)
+    if rows.weight is not None:
+        density = np.where(rows.weight > 0, density, np.inf)
+    for j in lost:
+        worst = int(np.argmin(density))
+        means[j] = rows.x[worst]
+        weights[j] = 1.0 / model.k
+        near = ((rows.x - rows.x[worst]) / _scale(model)) ** 2
+        density = np.where(near.sum(axis=1) < model.d, np.inf, density)
+    return replace(model, weights=weights / weights.sum(), means=means)
+
+
+def _scale(model: GaussianModel) -> FloatArray:
+    return np.asarray(np.sqrt(model.covariance.diagonal().max(axis=0)))
+
+
+def split_widest(model: GaussianModel) -> GaussianModel:
+    """One component more: the most dispersed one is split along its widest column."""
+    scale = np.sqrt(model.covariance.diagonal())
+    typical = np.sqrt(model.weights @ scale**2)
+    relative = scale / typical
+    j = int(np.argmax(model.weights * (relative**2).sum(axis=1)))
+    axis = int(np.argmax(relative[j]))
+    step = np.zeros(model.d)
+    step[axis] = 0.7 * scale[j, axis]
+    weights = np.append(model.weights, model.weights[j] / 2)
+    weights[j] /= 2
+    means = np.vstack([model.means, model.means[j] + step])
+    means[j] = means[j] - step
+    covariance = model.covariance.take([*range(model.k), j])
+    return replace(model, weights=weights, means=means, covariance=covariance)

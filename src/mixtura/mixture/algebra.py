@@ -1,0 +1,401 @@
+r"""The algebra under which mixtures are closed: every function returns a new ``Mixture``.
+
+For x ~ Σ wₖ N(μₖ, Σₖ) and y = A x + e, e ~ N(0, S): y ~ Σ wₖ N(A μₖ, A Σₖ Aᵀ + S), and given y
+component k has weight ∝ wₖ N(y; A μₖ, A Σₖ Aᵀ + S) and the Gaussian law of its ``Law``.
+Conditioning is S = 0 on some columns, denoising is A = I, and a product with N(m, P) is the
+observation y = m with noise P. Weights are combined as logarithms, so that values far from every
+component, where all densities underflow, still give the right answer.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixtura.arrays.linalg import logsumexp
+from mixtura.arrays.namespace import as_float, is_numpy, namespace
+from mixtura.channels import Channel, Diagonal, Linear
+from mixtura.covariance import (
+    Covariance,
+    DiagonalCovariance,
+    FullCovariance,
+    IsotropicCovariance,
+    Law,
+    TiedCovariance,
+    fuse,
+    plus,
+    stack,
+)
+from mixtura.covariance.base import is_scaled_selector
+from mixtura.errors import InputError, NotPositiveDefiniteError
+from mixtura.typing import Array, Seed
+
+if TYPE_CHECKING:
+    from mixtura.mixture.mixture import Mixture
+
+__all__ = [
+    "affine",
+    "blend",
+    "blur",
+    "condition",
+    "denoise",
+    "log_evidence",
+    "marginal",
+    "observe",
+    "product",
+    "relabel",
+    "sample",
+]
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+def _make(log_weights: Array, means: Array, covariance: Covariance, columns: Any) -> Mixture:
+    from mixtura.mixture.mixture import Mixture
+
+    return Mixture._from_log_weights(log_weights, means, covariance, columns)
+
+
+def _names(mix: Mixture, kept: Sequence[int]) -> tuple[str, ...] | None:
+    return None if mix.columns is None else tuple(mix.columns[i] for i in kept)
+
+
+def _vector(values: Any, size: int, what: str, like: Array = None) -> Array:
+    try:
+        v = as_float(values, like=like)
+    except (TypeError, ValueError):
+        raise InputError(f"expected numbers for {what}") from None
+    if v.ndim == 0 and size == 1:
+        v = v[None]
+    if tuple(v.shape) != (size,):
+        raise InputError(f"expected {what} of shape ({size},), got {tuple(v.shape)}")
+    if is_numpy(v) and not np.isfinite(v).all():
+        raise InputError(f"expected finite {what}, got NaN or infinity")
+    return v
+
+
+# ---- parts of one mixture --------------------------------------------------------------------
+def marginal(mix: Mixture, columns: list[int]) -> Mixture:
+    """The law of some columns, in the order given."""
+    if not columns:
+        raise InputError("expected at least one column in marginal, got none")
+    return _make(
+        mix.log_weights, mix.means[:, columns], mix.covariance.select(columns), _names(mix, columns)
+    )
+
+
+def condition(mix: Mixture, given: list[int], values: Any) -> Mixture:
+    """The law of the other columns given values of some; see ``Mixture.condition``."""
+    v = _vector(values, len(given), "the given values", mix.means)
+    rest = [j for j in range(mix.d) if j not in set(given)]
+    if not given:
+        return mix
+    if not rest:
+        raise InputError(
+            f"expected at most {mix.d - 1} given columns, got all {mix.d}: nothing is left to "
+            "describe; log_density gives the density at a point"
+        )
+    part = marginal(mix, given)
+    gain, covariance = mix.covariance.conditional(given, rest)
+    deviation = (v - part.means)[:, :, None]
+    means = mix.means[:, rest] + gain(deviation)[:, :, 0]
+    joint = _log_joint_one(part, v)
+    return _make(joint, means, covariance, _names(mix, rest))
+
+
+def _log_joint_one(mix: Mixture, x: Array) -> Array:
+    """Log joint (k,) at one point, by exact differences."""
+    delta = mix.covariance.mahalanobis((x - mix.means)[:, :, None])[:, 0]
+    return mix.log_weights - 0.5 * (mix.d * LOG_2PI + mix.covariance.logdet + delta)
+
+
+def relabel(mix: Mixture, order: Sequence[int]) -> Mixture:
+    """Components in another order."""
+    indices = [operator.index(i) for i in order]
+    if sorted(indices) != list(range(mix.k)):
+        raise InputError(f"expected a permutation of 0 … {mix.k - 1} as order, got {indices}")
+    return _make(
+        mix.log_weights[indices], mix.means[indices], mix.covariance.take(indices), mix.columns
+    )
+
+
+def blend(mixtures: Sequence[Mixture], weights: Any = None) -> Mixture:
+    """The mixture of mixtures Σ vᵢ pᵢ(x).
+
+    Parameters
+    ----------
+    mixtures : sequence of Mixture
+        In the same columns.
+    weights : array (m,), optional
+        Non-negative; equal by default.
+    """
+    mixtures = list(mixtures)
+    if not mixtures:
+        raise InputError("expected at least one mixture to blend, got none")
+    first = mixtures[0]
+    for other in mixtures[1:]:
+        _same_space(first, other, "blend")
+    share = (
+        np.ones(len(mixtures)) if weights is None else _vector(weights, len(mixtures), "weights")
+    )
+    if (share < 0).any() or not share.sum() > 0:
+        raise InputError(f"expected non-negative weights, not all zero, got {share}")
+    xp = namespace(first.means)
+    with np.errstate(divide="ignore"):
+        logs = [m.log_weights + float(np.log(s)) for m, s in zip(mixtures, share, strict=True)]
+    means = xp.concat([m.means for m in mixtures])
+    return _make(xp.concat(logs), means, stack([m.covariance for m in mixtures]), first.columns)
+
+
+def _same_space(a: Mixture, b: Mixture, what: str) -> None:
+    if a.d != b.d:
+        raise InputError(f"expected mixtures with as many columns in {what}, got {a.d} and {b.d}")
+    if a.columns is not None and b.columns is not None and a.columns != b.columns:
+        raise InputError(
+            f"expected the same columns in {what}, got {list(a.columns)} and {list(b.columns)}; "
+            "reorder one with marginal()"
+        )
+
+
+# ---- maps and noise --------------------------------------------------------------------------
+def affine(mix: Mixture, operator: Any, offset: Any, columns: Any) -> Mixture:
+    """The law of A x + b; see ``Mixture.affine``."""
+    a = _operator(operator, mix)
+    p = int(a.shape[0])
+    b = None if offset is None else _vector(offset, p, "b", mix.means)
+    means = mix.means @ namespace(a).matrix_transpose(a)
+    means = means if b is None else means + b
+    covariance = mix.covariance.linear(a)
+    try:
+        covariance.logdet  # noqa: B018
+    except NotPositiveDefiniteError:
+        raise InputError(
+            f"expected A ({p}, {mix.d}) with linearly independent rows, got one that maps the "
+            "mixture onto a flat; drop dependent rows, or add noise with observe()"
+        ) from None
+    names = None
+    if columns is not None:
+        names = tuple(str(c) for c in columns)
+        if len(names) != p or len(set(names)) != p:
+            raise InputError(f"expected {p} distinct column names, got {list(names)}")
+    elif p == mix.d and is_numpy(a):
+        picked = is_scaled_selector(a)
+        if picked is not None and (picked[0] == np.arange(p)).all():
+            names = mix.columns
+    return _make(mix.log_weights, means, covariance, names)
+
+
+def _operator(operator: Any, mix: Mixture) -> Array:
+    try:
+        a = as_float(operator, like=mix.means)
+    except (TypeError, ValueError):
+        raise InputError("expected numbers in the operator A") from None
+    if a.ndim == 0:
+        xp = namespace(mix.means)
+        a = a * xp.eye(mix.d, dtype=mix.means.dtype, device=mix.means.device)
+    if a.ndim != 2 or a.shape[1] != mix.d or a.shape[0] == 0:
+        raise InputError(f"expected an operator A of shape (p, {mix.d}), got {tuple(a.shape)}")
+    if is_numpy(a) and not np.isfinite(a).all():
+        raise InputError("expected a finite operator A, got NaN or infinity")
+    return a
+
+
+def noise_covariance(noise: Any, d: int, k: int, *, what: str = "noise") -> Covariance:
+    """Noise in any accepted form (variances) as a covariance tied over k components."""
+    if isinstance(noise, Covariance):
+        if noise.d != d or noise.k not in (1, k):
+            raise InputError(
+                f"expected {what} with one component in {d} columns, got {noise.k} in {noise.d}"
+            )
+        if isinstance(noise, TiedCovariance):
+            noise = noise.shared
+        return TiedCovariance(noise, k) if noise.k == 1 else noise
+    try:
+        s = as_float(noise)
+    except (TypeError, ValueError):
+        raise InputError(f"expected numbers for {what}") from None
+    if is_numpy(s) and not np.isfinite(s).all():
+        raise InputError(f"expected finite {what}, got NaN or infinity")
+    shape = tuple(s.shape)
+    if shape not in ((), (d,), (d, d)):
+        raise InputError(
+            f"expected {what} as a number, ({d},) or ({d}, {d}) variances, got shape {shape}"
+        )
+    if shape == (d, d):
+        gap = np.abs(s - s.T).max() if is_numpy(s) else 0.0
+        if is_numpy(s) and gap > 1e-8 * max(np.abs(s).max(), 1e-300):
+            raise InputError(
+                f"expected a symmetric covariance for {what}, got one off by {gap:.3g}"
+            )
+        if is_numpy(s) and not np.any(s - np.diag(np.diag(s))):
+            return noise_covariance(np.diag(s), d, k, what=what)
+        smallest = float(np.linalg.eigvalsh(s)[0]) if is_numpy(s) else 0.0
+        if smallest < -1e-10 * float(np.abs(s).max() if is_numpy(s) else 1.0):
+            raise InputError(
+                f"expected a positive semidefinite covariance for {what}, got one with "
+                f"eigenvalue {smallest:.3g}"
+            )
+        return TiedCovariance(FullCovariance(s[None]), k)
+    if is_numpy(s) and (s < 0).any():
+        raise InputError(f"expected non-negative variances for {what}, got {float(s.min()):.3g}")
+    if shape == ():
+        return TiedCovariance(IsotropicCovariance(s[None], d), k)
+    return TiedCovariance(DiagonalCovariance(s[None]), k)
+
+
+def blur(mix: Mixture, noise: Any) -> Mixture:
+    """The law of x + e; see ``Mixture.blur``."""
+    extra = noise_covariance(noise, mix.d, mix.k)
+    own = mix.covariance
+    if isinstance(own, TiedCovariance):
+        covariance = plus(own, extra)
+    elif isinstance(extra, TiedCovariance) and isinstance(extra.shared, IsotropicCovariance):
+        covariance = own.scaled(1.0, extra.shared.variance[0])
+    else:
+        covariance = plus(own, extra)
+    return _make(mix.log_weights, mix.means, covariance, mix.columns)
+
+
+def product(a: Mixture, b: Mixture) -> Mixture:
+    """The normalised product of two mixtures; see ``Mixture.product``."""
+    _same_space(a, b, "product")
+    left = [i for i in range(a.k) for _ in range(b.k)]
+    right = [j for _ in range(a.k) for j in range(b.k)]
+    cov_a, cov_b = a.covariance.take(left), b.covariance.take(right)
+    total = plus(cov_a, cov_b)
+    gap = (b.means[right] - a.means[left])[:, :, None]
+    # μ = μₐ + Σₐ (Σₐ + Σ_b)⁻¹ (μ_b − μₐ);  weight ∝ wₐ w_b N(μ_b; μₐ, Σₐ + Σ_b)
+    means = a.means[left] + cov_a.matmul(total.solve(gap))[:, :, 0]
+    overlap = -0.5 * (a.d * LOG_2PI + total.logdet + total.mahalanobis(gap)[:, 0])
+    logs = a.log_weights[left] + b.log_weights[right] + overlap
+    return _make(logs, means, fuse(cov_a, cov_b), a.columns or b.columns)
+
+
+# ---- observation -----------------------------------------------------------------------------
+def _observation(mix: Mixture, y: Any, operator: Any, noise: Any) -> tuple[Law, Array]:
+    """The law of x given y, and the residuals y − A μ (k, p, 1)."""
+    if noise is None:
+        raise InputError(
+            "expected the variance of the noise, got none; pass noise=, or condition() for "
+            "values that are known exactly"
+        )
+    a = None if operator is None else _operator(operator, mix)
+    p = mix.d if a is None else int(a.shape[0])
+    v = _vector(y, p, "y", mix.means)
+    predicted = mix.means if a is None else mix.means @ namespace(a).matrix_transpose(a)
+    law = mix.covariance.observe(channel_of(a, noise, mix.d, p))
+    return law, (v - predicted)[:, :, None]
+
+
+def channel_of(a: Array, noise: Any, d: int, p: int) -> Channel:
+    """The narrowest channel for y = A x + e."""
+    extra = noise_covariance(noise, p, 1)
+    shared = extra.shared if isinstance(extra, TiedCovariance) else extra
+    if isinstance(shared, IsotropicCovariance | DiagonalCovariance):
+        variance = shared.diagonal()[0]
+        picked = (np.arange(d), np.ones(d)) if a is None else is_scaled_selector(a)
+        if picked is not None and (picked[1] == 1).all() and is_numpy(variance):
+            cells = np.full(d, np.inf)
+            cells[picked[0]] = variance
+            if a is None or (np.diff(picked[0]) > 0).all():
+                return Diagonal(cells)
+    operator = np.eye(d) if a is None else a
+    return Linear(operator, shared.dense()[0])
+
+
+def observe(mix: Mixture, y: Any, operator: Any, noise: Any) -> Mixture:
+    """The posterior of x given y = A x + e; see ``Mixture.observe``."""
+    law, residual = _observation(mix, y, operator, noise)
+    means = mix.means + law.gain(residual)[:, :, 0]
+    try:
+        law.residual.logdet  # noqa: B018
+    except NotPositiveDefiniteError:
+        raise InputError(
+            "expected noise with positive variance, got some that fixes x exactly; use "
+            "condition() for values that are known exactly"
+        ) from None
+    return _make(_log_evidence(mix, law, residual), means, law.residual, mix.columns)
+
+
+def log_evidence(mix: Mixture, y: Any, operator: Any, noise: Any) -> Any:
+    """Log density of y = A x + e; see ``Mixture.log_evidence``."""
+    law, residual = _observation(mix, y, operator, noise)
+    total = logsumexp(_log_evidence(mix, law, residual))
+    return float(total) if is_numpy(total) else total
+
+
+def _log_evidence(mix: Mixture, law: Law, residual: Array) -> Array:
+    delta = law.delta(residual)[:, 0]
+    return mix.log_weights - 0.5 * (law.n_observed * LOG_2PI + law.logdet + delta)
+
+
+def denoise(mix: Mixture, y: Array, noise: Any, return_cov: bool) -> Any:
+    """Posterior moments of x given rows y = x + e; see ``Mixture.denoise``."""
+    channel = channel_of(None, _denoise_noise(noise, mix.d), mix.d, mix.d)
+    law = mix.covariance.observe(channel)
+    xp = namespace(y, mix.means)
+    n, d, k = y.shape[0], mix.d, mix.k
+    size = max(1, (8 * 2**20) // (8 * d * k))
+    residual = law.residual.dense() if return_cov else None
+    means, covariances = [], []
+    for start in range(0, n, size):
+        batch = y[start : start + size]
+        v = xp.permute_dims(batch[None, :, :] - mix.means[:, None, :], (0, 2, 1))
+        logs = mix.log_weights[:, None] - 0.5 * (law.logdet[:, None] + law.delta(v))
+        resp = xp.exp(logs - logsumexp(logs, axis=0)[None, :])  # (k, b)
+        each = xp.permute_dims(mix.means[:, :, None] + law.gain(v), (2, 0, 1))  # (b, k, d)
+        weighted = xp.permute_dims(resp, (1, 0))[:, :, None] * each
+        mean = xp.sum(weighted, axis=1)
+        means.append(mean)
+        if residual is not None:
+            centred = each - mean[:, None, :]
+            spread = xp.permute_dims(resp, (1, 0))[:, :, None] * centred
+            between = xp.matmul(xp.permute_dims(spread, (0, 2, 1)), centred)
+            within = xp.permute_dims(resp, (1, 0)) @ xp.reshape(residual, (k, d * d))
+            covariances.append(between + xp.reshape(within, (-1, d, d)))
+    mean = xp.concat(means) if means else xp.zeros((0, d))
+    if residual is None:
+        return mean
+    return mean, (xp.concat(covariances) if covariances else xp.zeros((0, d, d)))
+
+
+def _denoise_noise(noise: Any, d: int) -> Any:
+    """A number is a standard deviation; a vector would be ambiguous."""
+    if isinstance(noise, Covariance):
+        return noise
+    s = as_float(noise)
+    if s.ndim == 1:
+        raise InputError(
+            "expected noise as one standard deviation or a covariance (d, d), got a vector, which "
+            "could mean either standard deviations or variances; pass numpy.diag(variances)"
+        )
+    if s.ndim == 0:
+        if is_numpy(s) and not s > 0:
+            raise InputError(f"expected a positive standard deviation, got {float(s)}")
+        return s * s
+    return s
+
+
+# ---- draws -----------------------------------------------------------------------------------
+def sample(mix: Mixture, n: int, rng: Seed, return_labels: bool) -> Any:
+    """Draw rows; see ``Mixture.sample``."""
+    try:
+        size = operator.index(n)
+    except TypeError:
+        raise InputError(f"expected a whole number of rows, got {n!r}") from None
+    if size < 0:
+        raise InputError(f"expected a non-negative number of rows, got {size}")
+    generator = np.random.default_rng(rng)
+    labels = generator.choice(mix.k, size=size, p=np.asarray(mix.weights))
+    x = np.empty((size, mix.d))
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(mix.k + 1))
+    for j in range(mix.k):
+        where = order[bounds[j] : bounds[j + 1]]
+        if len(where):
+            z = generator.standard_normal((len(where), mix.d))
+            x[where] = mix.means[j] + mix.covariance.take([j]).color(z.T[None])[0].T
+    return (x, labels) if return_labels else x

@@ -1,0 +1,117 @@
+r"""Densities of rows under a mixture, batch by batch.
+
+log p(x) = log Σₖ exp(log wₖ + log N(x; μₖ, Σₖ)), with g = ∇ log p = Σ rₖ gₖ, gₖ = Σₖ⁻¹ (μₖ − x),
+and ∇² log p = Σ rₖ (gₖ gₖᵀ − Σₖ⁻¹) − g gᵀ. The kernel is chosen by the mixture alone, so that a
+row's score does not depend on the other rows of the call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixtura.arrays.linalg import logsumexp
+from mixtura.arrays.namespace import is_numpy, namespace
+from mixtura.arrays.parallel import each_batch
+from mixtura.typing import Array, FloatArray
+
+if TYPE_CHECKING:
+    from mixtura.mixture.mixture import Mixture
+
+__all__ = [
+    "grad_log_density",
+    "hessian_log_density",
+    "log_density",
+    "log_joint",
+    "responsibilities",
+]
+
+#: Bytes of working memory for one batch.
+BATCH_BYTES = 8 * 2**20
+
+
+def log_joint(mix: Mixture, x: Array) -> Array:
+    """Log wₖ + log N(x; μₖ, Σₖ): (n, k)."""
+    if not (is_numpy(x) and is_numpy(mix.means)):
+        return _log_joint_generic(mix, x)
+    out = np.empty((x.shape[0], mix.k))
+
+    def work(start: int, stop: int) -> None:
+        out[start:stop] = _joint_batch(mix, x[start:stop])
+
+    each_batch(work, x.shape[0], _batch_rows(mix))
+    return out
+
+
+def log_density(mix: Mixture, x: Array) -> Array:
+    """Log p(x) (n,)."""
+    if not (is_numpy(x) and is_numpy(mix.means)):
+        return logsumexp(_log_joint_generic(mix, x))
+    out = np.empty(x.shape[0])
+
+    def work(start: int, stop: int) -> None:
+        out[start:stop] = logsumexp(_joint_batch(mix, x[start:stop]))
+
+    each_batch(work, x.shape[0], _batch_rows(mix))
+    return out
+
+
+def responsibilities(mix: Mixture, x: Array) -> Array:
+    """P(component | x) (n, k); rows sum to one."""
+    joint = log_joint(mix, x)
+    xp = namespace(joint)
+    return xp.exp(joint - logsumexp(joint)[:, None])
+
+
+def grad_log_density(mix: Mixture, x: Array) -> Array:
+    """∇ log p(x) (n, d)."""
+    return _gradients(mix, x, hessian=False)
+
+
+def hessian_log_density(mix: Mixture, x: Array) -> Array:
+    """∇² log p(x) (n, d, d)."""
+    return _gradients(mix, x, hessian=True)
+
+
+def _joint_batch(mix: Mixture, x: FloatArray) -> FloatArray:
+    anchor, form, const = mix._kernel
+    return np.asarray(const - 0.5 * form.distances(x - anchor))
+
+
+def _batch_rows(mix: Mixture) -> int:
+    _, form, _ = mix._kernel
+    return int(np.clip(BATCH_BYTES // (8 * form.row_floats(mix.d, mix.k)), 64, 8192))
+
+
+def _log_joint_generic(mix: Mixture, x: Array) -> Array:
+    """The same on any array library, differentiable; also the readable reference."""
+    xp = namespace(x, mix.means)
+    v = xp.permute_dims(x[None, :, :] - mix.means[:, None, :], (0, 2, 1))  # (k, d, n)
+    delta = mix.covariance.mahalanobis(v)  # (k, n)
+    const = mix.log_weights - 0.5 * (mix.d * float(np.log(2 * np.pi)) + mix.covariance.logdet)
+    return xp.permute_dims(const[:, None] - 0.5 * delta, (1, 0))
+
+
+def _gradients(mix: Mixture, x: Array, *, hessian: bool) -> Array:
+    xp = namespace(x, mix.means)
+    n, d, k = x.shape[0], mix.d, mix.k
+    size = int(np.clip(BATCH_BYTES // (8 * d * k), 1, max(n, 1)))
+    precision = mix.covariance.precision() if hessian else None
+    parts = []
+    for start in range(0, n, size):
+        batch = x[start : start + size]
+        resp = responsibilities(mix, batch)
+        v = xp.permute_dims(mix.means[:, None, :] - batch[None, :, :], (0, 2, 1))
+        each = xp.permute_dims(mix.covariance.solve(v), (2, 0, 1))  # gₖ (b, k, d)
+        grad = xp.sum(resp[:, :, None] * each, axis=1)
+        if precision is None:
+            parts.append(grad)
+            continue
+        weighted = resp[:, :, None] * each
+        outer = xp.matmul(xp.permute_dims(weighted, (0, 2, 1)), each)
+        curvature = xp.reshape(resp @ xp.reshape(precision, (k, d * d)), (-1, d, d))
+        parts.append(outer - curvature - grad[:, :, None] * grad[:, None, :])
+    if not parts:
+        return xp.zeros((0, d, d) if hessian else (0, d))
+    return xp.concat(parts, axis=0)

@@ -1,0 +1,152 @@
+"""Rows: the one value in which data travel from a door through engines to a model.
+
+Later kinds of data (regression targets, measurement noise, labels) are fields of this value, so
+that no function between the door and the kernel changes its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixtura.errors import InputError
+from mixtura.typing import FloatArray
+
+__all__ = ["Rows", "as_rows", "as_weights"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A batch of rows.
+
+    Attributes
+    ----------
+    x : array (n, d)
+        Values; float32 stays float32.
+    weight : array (n,), optional
+        Non-negative row weights; None means 1 each.
+    y : array, optional
+        Targets (regressions and experts).
+    channel : object, optional
+        How the rows were measured (noise, missing cells).
+    labels : array (n,), optional
+        Known components (semi-supervised fits).
+    """
+
+    x: FloatArray
+    weight: FloatArray | None = None
+    y: Any = None
+    channel: Any = None
+    labels: Any = None
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.x.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return int(self.x.shape[1])
+
+    @property
+    def n_present(self) -> int:
+        """Number of rows of positive weight."""
+        return self.n if self.weight is None else int(np.count_nonzero(self.weight))
+
+    @property
+    def total_weight(self) -> float:
+        """Σ weights, which stands for n in BIC."""
+        return float(self.n) if self.weight is None else float(np.sum(self.weight))
+
+    def batch(self, start: int, stop: int) -> Rows:
+        """Rows start … stop − 1, without copying."""
+        cut = slice(start, stop)
+        pick = {
+            name: value[cut]
+            for name in ("weight", "y", "channel", "labels")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, x=self.x[cut], **pick)
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """Consecutive batches of at most ``size`` rows."""
+        for start in range(0, self.n, size):
+            yield self.batch(start, min(start + size, self.n))
+
+    def mean(self) -> FloatArray:
+        """Weighted mean (d,), summed in float64 batch by batch about the first row."""
+        shift = self.x[0].astype(np.float64)
+        total = np.zeros(self.d)
+        for rows in self.batches(65536):
+            centred = rows.x - shift
+            total += centred.sum(axis=0) if rows.weight is None else rows.weight @ centred
+        return np.asarray(shift + total / self.total_weight)
+
+    def variance(self) -> FloatArray:
+        """Weighted variance of each column (d,), two passes, so no cancellation."""
+        mean = self.mean()
+        total = np.zeros(self.d)
+        for rows in self.batches(65536):
+            square = (rows.x - mean) ** 2
+            total += square.sum(axis=0) if rows.weight is None else rows.weight @ square
+        return total / self.total_weight
+
+    def robust_scale(self) -> FloatArray:
+        """Interquartile range over 1.349 of each column (d,): the standard deviation of the bulk.
+
+        Infinite where half of the weight shares one value. Beyond 100,000 rows a regular
+        selection of them is used.
+        """
+        some = slice(None, None, -(-self.n // 100_000))
+        x = self.x[some]
+        weight = np.ones(len(x)) if self.weight is None else self.weight[some]
+        scale = np.empty(self.d)
+        for j in range(self.d):
+            order = np.argsort(x[:, j], kind="stable")
+            below = np.cumsum(weight[order])
+            low, high = np.searchsorted(below, np.array([0.25, 0.75]) * below[-1])
+            spread = float(x[order[min(high, len(x) - 1)], j]) - float(x[order[low], j])
+            scale[j] = spread / 1.349 if spread > 0 else np.inf
+        return scale
+
+
+def as_rows(x: FloatArray) -> FloatArray:
+    """Rows in memory order; float32 becomes float64 where its squares would overflow."""
+    if x.dtype == np.float32 and x.size and max(-float(x.min()), float(x.max())) > 1e15:
+        return np.ascontiguousarray(x, dtype=np.float64)
+    return np.ascontiguousarray(x)
+
+
+def as_weights(weight: Any, n: int) -> FloatArray | None:
+    """Check row weights: (n,), finite, non-negative, not all zero.
+
+    Raises
+    ------
+    InputError
+    """
+    if weight is None:
+        return None
+    try:
+        w = np.asarray(weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("expected numbers as sample_weight; pass a numeric array (n,)") from None
+    if w.ndim == 0:
+        w = np.full(n, float(w))
+    if w.shape != (n,):
+        raise InputError(
+            f"expected sample_weight of shape ({n},), got {w.shape}; pass one weight per row"
+        )
+    if not np.isfinite(w).all():
+        raise InputError("expected finite sample_weight, got NaN or infinity")
+    if (w < 0).any():
+        raise InputError(
+            f"expected non-negative sample_weight, got {int((w < 0).sum())} negative values; "
+            "drop those rows or set their weight to 0"
+        )
+    if not (w > 0).any():
+        raise InputError("expected at least one positive sample_weight, got all zero weights")
+    return w

@@ -1,0 +1,194 @@
+r"""Kinds of second moment: what a structure must know of Σ r (x − a)(x − a)ᵀ, and no more.
+
+A kind maps the symmetric matrix M = Σ r x xᵀ linearly to a packed vector of length f:
+
+======== ======================= =====================
+kind     packed                  f
+======== ======================= =====================
+trace    tr M                    1
+diagonal diag M                  d
+full     upper triangle of M     d (d + 1) / 2
+projected (M β, diag M), β (d,r)  d (r + 1)
+======== ======================= =====================
+
+Because the map is linear, moments add, and moving the anchor by δ is the same rank-two update for
+every kind: with M about a, Σ r x about a called m, and N = Σ r,
+M' = M − (m δᵀ + δ mᵀ) + N δ δᵀ (Chan, Golub & LeVeque 1979).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy.linalg import get_blas_funcs
+
+from mixtura.typing import FloatArray
+
+__all__ = ["Diagonal", "Full", "MomentKind", "Pooled", "Projected", "Trace"]
+
+
+class MomentKind:
+    """A linear map of second moments to packed vectors; see the module's table."""
+
+    pooled = False
+
+    def size(self, d: int) -> int:
+        """Length f of the packed vector for d columns."""
+        raise NotImplementedError
+
+    def phi(self, x: FloatArray) -> FloatArray:
+        """Features (b, f) of rows (b, d) such that Rᵀ phi(x) is the packed moment."""
+        raise NotImplementedError
+
+    def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        """Packed (u vᵀ + v uᵀ) / 2 for (k, d) vectors: (k, f)."""
+        raise NotImplementedError
+
+    def gather(self, resp: FloatArray, x: FloatArray) -> FloatArray:
+        """Packed moments (k, f) in float64 of rows about one common anchor."""
+        return np.asarray(resp.T @ self.phi(x), dtype=np.float64)
+
+    def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
+        """Packed moment (f,) of component j, whose rows x (b, d) stand about its own anchor."""
+        return np.asarray(r @ self.phi(x), dtype=np.float64)
+
+    def unpack(self, packed: FloatArray, d: int) -> Any:
+        """The moment in the shape in which a structure wants it."""
+        return packed
+
+
+class Trace(MomentKind):
+    """tr M, for isotropic structures."""
+
+    def size(self, d: int) -> int:
+        return 1
+
+    def phi(self, x: FloatArray) -> FloatArray:
+        return np.asarray(np.einsum("ij,ij->i", x, x)[:, None])
+
+    def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        return np.asarray(np.einsum("kj,kj->k", u, v)[:, None])
+
+    def unpack(self, packed: FloatArray, d: int) -> FloatArray:
+        """tr M / d, the mean variance (k,)."""
+        return packed[:, 0] / d
+
+
+class Diagonal(MomentKind):
+    """diag M, for diagonal structures."""
+
+    def size(self, d: int) -> int:
+        return d
+
+    def phi(self, x: FloatArray) -> FloatArray:
+        return x * x
+
+    def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        return u * v
+
+
+@lru_cache(maxsize=32)
+def triangle(d: int) -> tuple[Any, Any]:
+    """Row and column indices of the upper triangle, in the order in which ``Full`` packs."""
+    return np.triu_indices(d)
+
+
+class Full(MomentKind):
+    """The upper triangle of M, for full structures."""
+
+    def size(self, d: int) -> int:
+        return d * (d + 1) // 2
+
+    def phi(self, x: FloatArray) -> FloatArray:
+        d = x.shape[1]
+        out = np.empty((x.shape[0], self.size(d)), dtype=x.dtype)
+        start = 0
+        for i in range(d):
+            np.multiply(x[:, i : i + 1], x[:, i:], out=out[:, start : start + d - i])
+            start += d - i
+        return out
+
+    def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        rows, cols = triangle(u.shape[1])
+        return np.asarray(0.5 * (u[:, rows] * v[:, cols] + v[:, rows] * u[:, cols]))
+
+    def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
+        scaled = np.sqrt(r)[:, None] * x
+        syrk = get_blas_funcs("syrk", (scaled,))
+        moment = syrk(1.0, scaled.T)  # the upper triangle of xᵀ diag(r) x
+        return np.asarray(moment[triangle(x.shape[1])], dtype=np.float64)
+
+    def unpack(self, packed: FloatArray, d: int) -> FloatArray:
+        rows, cols = triangle(d)
+        out = np.empty((packed.shape[0], d, d), dtype=packed.dtype)
+        out[:, rows, cols] = packed
+        out[:, cols, rows] = packed
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Projected(MomentKind):
+    """(M β, diag M) for a basis β (k, d, r) per component: all that a low-rank fit needs."""
+
+    basis: FloatArray
+
+    def size(self, d: int) -> int:
+        return d * (int(self.basis.shape[2]) + 1)
+
+    def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        ub = np.einsum(
+            "kd,kdr->kr", u, np.broadcast_to(self.basis, (len(u), *self.basis.shape[1:]))
+        )
+        vb = np.einsum(
+            "kd,kdr->kr", v, np.broadcast_to(self.basis, (len(v), *self.basis.shape[1:]))
+        )
+        half = 0.5 * (u[:, :, None] * vb[:, None, :] + v[:, :, None] * ub[:, None, :])
+        return np.concatenate([half.reshape(len(u), -1), u * v], axis=1)
+
+    def gather(self, resp: FloatArray, x: FloatArray) -> FloatArray:
+        m, d, r = self.basis.shape  # m = 1 where the components share a basis
+        k = resp.shape[1]
+        flat = np.ascontiguousarray(self.basis.transpose(1, 0, 2).reshape(d, m * r), dtype=x.dtype)
+        z = (x @ flat).reshape(-1, m, r) * resp[:, :, None]
+        product = (x.T @ z.reshape(-1, k * r)).reshape(d, k, r).transpose(1, 0, 2)
+        squares = resp.T @ (x * x)
+        return np.concatenate([product.reshape(k, -1), squares], axis=1).astype(np.float64)
+
+    def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
+        basis = self.basis[j % len(self.basis)].astype(x.dtype)
+        product = x.T @ (r[:, None] * (x @ basis))
+        return np.concatenate([product.ravel(), r @ (x * x)]).astype(np.float64)
+
+    def unpack(self, packed: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
+        """(S β (k, d, r), diag S (k, d))."""
+        cut = d * int(self.basis.shape[2])
+        return packed[:, :cut].reshape(len(packed), d, -1), packed[:, cut:]
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled(MomentKind):
+    """The sum of a kind over components, for structures that share one covariance."""
+
+    inner: MomentKind
+    pooled = True
+
+    def size(self, d: int) -> int:
+        return self.inner.size(d)
+
+    def phi(self, x: FloatArray) -> FloatArray:
+        return self.inner.phi(x)
+
+    def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
+        return np.asarray(self.inner.cross(u, v).sum(axis=0, keepdims=True))
+
+    def gather(self, resp: FloatArray, x: FloatArray) -> FloatArray:
+        return self.inner.gather_one(resp.sum(axis=1), x, 0)[None]
+
+    def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
+        return self.inner.gather_one(r, x, 0)
+
+    def unpack(self, packed: FloatArray, d: int) -> Any:
+        return self.inner.unpack(packed, d)
