@@ -15,7 +15,7 @@ from mixtura.typing import FloatArray
 __all__ = ["SMALL", "solve_lower", "solve_lower_adjoint"]
 
 #: Sizes up to which the compiled substitution is used instead of LAPACK's.
-SMALL = 48
+SMALL = 128
 
 
 @numba.njit(cache=True, nogil=True)

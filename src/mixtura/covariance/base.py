@@ -106,8 +106,21 @@ class Covariance(ABC):
         """Free parameters."""
 
     @abstractmethod
-    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
-        """Compile to a kernel; means (k, d) are about the anchor. None lets numbers decide."""
+    def form(
+        self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
+    ) -> Form:
+        """Compile to a kernel.
+
+        Parameters
+        ----------
+        means : array (k, d)
+            About the anchor.
+        const : array (k,)
+            Log joint at the means: log wₖ − ½ (d log 2π + log|Σₖ|).
+        dtype : of the rows
+        guarded : bool, optional
+            None lets the numbers decide whether quadratic features are safe.
+        """
 
     @classmethod
     @abstractmethod

@@ -136,8 +136,10 @@ class DiagonalCovariance(Covariance):
     def n_parameters(self) -> int:
         return self.k * self.d
 
-    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
-        return diagonal_form(DiagonalMoments(), self.variance, means, self.d, dtype, guarded)
+    def form(
+        self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
+    ) -> Form:
+        return diagonal_form(DiagonalMoments(), self.variance, means, const, dtype, guarded)
 
     @classmethod
     def stacked(cls, parts: Sequence[DiagonalCovariance]) -> DiagonalCovariance:
@@ -157,7 +159,7 @@ def diagonal_form(
     kind: MomentKind,
     variance: FloatArray,
     means: FloatArray,
-    d: int,
+    const: FloatArray,
     dtype: Any,
     guarded: bool | None,
 ) -> Form:
@@ -165,13 +167,13 @@ def diagonal_form(
     precision = 1.0 / positive(variance)
     spread = (means**2 + variance).max(axis=0)
     if guarded is None:
-        guarded = not is_safe((precision * spread).sum(axis=1), d, dtype)
+        guarded = not is_safe((precision * spread).sum(axis=1), means.shape[1], dtype)
     if guarded:
         root = np.sqrt(precision).astype(dtype)
-        return Guarded(means, lambda x, j: x * root[j])
+        return Guarded(means, const, lambda x, j: x * root[j])
     weighted = precision * means
-    const = (weighted * means).sum(axis=1)
-    return Quadratic.of(kind, precision, -2 * weighted, const, dtype)
+    gamma = (weighted * means).sum(axis=1)
+    return Quadratic.of(kind, precision, -2 * weighted, gamma, const, dtype)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 r"""What a structure compiles to: kernels know a ``Form``, never a structure.
 
-The squared Mahalanobis distances of rows x to all k components are
+A form evaluates log joints of centred rows x for all k components,
 
-    δ = Φ(x) Θᵀ + x Λᵀ + const + sign · Σᵣ (x Bₖᵣᵀ − cₖᵣ)²
+    log wₖ + log N(x; μₖ, Σₖ) = constₖ − ½ δₖ,    δ = Φ(x) Θᵀ + x Λᵀ + γ − Σᵣ (x Bₖᵣᵀ − cₖᵣ)²
 
 with Φ the packed second-order features of a moment kind. Structures whose Θ says it all (full,
-diagonal, isotropic) are then one matrix product for all components (``Quadratic``); low-rank adds
-the B-term. Quadratic features lose digits where a component is narrow against the spread of the
-whole; there ``Guarded`` whitens exact differences x − μₖ component by component instead.
+diagonal, isotropic) are one product of the features (Φ, x, 1) with one matrix of coefficients
+(``Quadratic``), and the M-step's moments are the transposed product; low-rank adds the B-term.
+Quadratic features lose digits where a component is narrow against the spread of the whole; there
+``Guarded`` whitens exact differences x − μₖ component by component instead.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ import numpy as np
 from mixtura.statistics import MomentKind
 from mixtura.typing import FloatArray
 
-__all__ = ["Form", "Guarded", "Mapped", "Quadratic"]
+__all__ = ["Form", "Guarded", "Mapped", "Quadratic", "is_safe"]
 
 
 class Form:
-    """Squared distances of centred rows to every component."""
+    """Log joints of centred rows with every component."""
 
     #: Whether the M-step must leave common-anchor moments as well.
     guarded = False
 
-    def distances(self, x: FloatArray) -> FloatArray:
-        """δ (b, k) for rows (b, d), centred at the anchor the form was made for."""
+    def log_joint(self, x: FloatArray) -> FloatArray:
+        """Log wₖ + log N(x; μₖ, Σₖ) (b, k), for rows (b, d) centred at the form's anchor."""
         raise NotImplementedError
 
     def row_floats(self, d: int, k: int) -> int:
@@ -46,19 +47,15 @@ class Quadratic(Form):
     Attributes
     ----------
     kind : MomentKind
-    theta : array (f, k)
-        Coefficients of the packed features.
-    linear : array (d, k)
-    const : array (k,)
+    coefficients : array (f + d + 1, k)
+        Of the features (Φ(x), x, 1) in the log joint.
     factor : array (d, k, r), optional
-        B, subtracted as Σᵣ (x Bₖᵣᵀ − cₖᵣ)².
+        B, added as ½ Σᵣ (x Bₖᵣᵀ − cₖᵣ)².
     shift : array (k, r), optional
     """
 
     kind: MomentKind
-    theta: FloatArray
-    linear: FloatArray
-    const: FloatArray
+    coefficients: FloatArray
     factor: FloatArray | None = None
     shift: FloatArray | None = None
 
@@ -68,32 +65,45 @@ class Quadratic(Form):
         kind: MomentKind,
         theta: FloatArray,
         linear: FloatArray,
+        gamma: FloatArray,
         const: FloatArray,
         dtype: Any,
         factor: FloatArray | None = None,
         shift: FloatArray | None = None,
     ) -> Quadratic:
-        """From coefficients (k, f), (k, d), (k,) and B (k, r, d), c (k, r), cast once."""
-        t, m, c = (np.ascontiguousarray(a.T, dtype=dtype) for a in (theta, linear, const))
+        """From Θ (k, f), Λ (k, d), γ (k,), the constants (k,) and B (k, r, d), c (k, r)."""
+        parts = [-0.5 * theta, -0.5 * linear, (const - 0.5 * gamma)[:, None]]
+        table = np.ascontiguousarray(np.concatenate(parts, axis=1).T, dtype=dtype)
         if factor is None or shift is None:
-            return cls(kind, t, m, c)
+            return cls(kind, table)
         turned = np.ascontiguousarray(factor.transpose(2, 0, 1), dtype=dtype)
-        return cls(kind, t, m, c, turned, shift.astype(dtype))
+        return cls(kind, table, turned, shift.astype(dtype))
 
-    def distances(self, x: FloatArray) -> FloatArray:
-        delta: FloatArray = self.kind.phi(x) @ self.theta
-        delta += x @ self.linear
-        delta += self.const
+    def features(self, x: FloatArray) -> FloatArray:
+        """(Φ(x), x, 1) (b, f + d + 1)."""
+        b, d = x.shape
+        out = np.empty((b, self.coefficients.shape[0]), dtype=x.dtype)
+        self.kind.features(x, out[:, : -d - 1])
+        out[:, -d - 1 : -1] = x
+        out[:, -1] = 1
+        return out
+
+    def log_joint(self, x: FloatArray) -> FloatArray:
+        return self.log_joint_of(self.features(x), x)
+
+    def log_joint_of(self, features: FloatArray, x: FloatArray) -> FloatArray:
+        """``log_joint`` from features that are at hand."""
+        joint: FloatArray = features @ self.coefficients
         if self.factor is not None and self.shift is not None:
             d, k, r = self.factor.shape
             z = (x @ self.factor.reshape(d, k * r)).reshape(-1, k, r)
             z -= self.shift
-            delta -= np.einsum("bkr,bkr->bk", z, z)
-        return np.maximum(delta, 0, out=delta)
+            joint += 0.5 * np.einsum("bkr,bkr->bk", z, z)
+        return joint
 
     def row_floats(self, d: int, k: int) -> int:
         r = 0 if self.factor is None else self.factor.shape[2]
-        return int(self.theta.shape[0] + k * (3 + 2 * r) + 2 * d)
+        return int(self.coefficients.shape[0] + k * (2 + 2 * r) + 2 * d)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,20 +114,24 @@ class Guarded(Form):
     ----------
     means : array (k, d)
         Means about the anchor.
+    const : array (k,)
     whiten : callable (rows (b, d), j) -> array (b, q)
         Whitens differences to component j.
     """
 
     means: FloatArray
+    const: FloatArray
     whiten: Callable[[FloatArray, int], FloatArray]
     guarded = True
 
-    def distances(self, x: FloatArray) -> FloatArray:
-        delta = np.empty((x.shape[0], len(self.means)), dtype=x.dtype)
+    def log_joint(self, x: FloatArray) -> FloatArray:
+        joint = np.empty((len(self.means), x.shape[0]), dtype=x.dtype)
         for j, mean in enumerate(self.means):
             z = self.whiten(x - mean.astype(x.dtype, copy=False), j)
-            np.einsum("ij,ij->i", z, z, out=delta[:, j])
-        return delta
+            np.einsum("ij,ij->i", z, z, out=joint[j])
+        joint *= -0.5
+        joint += self.const.astype(x.dtype, copy=False)[:, None]
+        return np.ascontiguousarray(joint.T)
 
     def row_floats(self, d: int, k: int) -> int:
         return 4 * d + 4 * k
@@ -135,8 +149,8 @@ class Mapped(Form):
         """Whether the inner form is guarded."""
         return self.inner.guarded
 
-    def distances(self, x: FloatArray) -> FloatArray:
-        return self.inner.distances(np.ascontiguousarray(self.whiten(x, 0)))
+    def log_joint(self, x: FloatArray) -> FloatArray:
+        return self.inner.log_joint(np.ascontiguousarray(self.whiten(x, 0)))
 
     def row_floats(self, d: int, k: int) -> int:
         return 2 * d + self.inner.row_floats(d, k)

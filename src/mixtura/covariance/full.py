@@ -161,7 +161,9 @@ class FullCovariance(Covariance):
 
         return whiten
 
-    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
+    def form(
+        self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
+    ) -> Form:
         if guarded is None:
             guarded = self.d > MAX_QUADRATIC_COLUMNS
         if not guarded:
@@ -170,12 +172,12 @@ class FullCovariance(Covariance):
             magnitude = (np.abs(precision) @ spread) @ spread
             guarded = not is_safe(magnitude, self.d, dtype)
         if guarded:
-            return Guarded(means, self.row_whitener(dtype))
+            return Guarded(means, const, self.row_whitener(dtype))
         rows, cols = triangle(self.d)
         theta = precision[:, rows, cols] * np.where(rows == cols, 1.0, 2.0)
         linear = np.einsum("kij,kj->ki", precision, means)
-        const = np.einsum("kj,kj->k", linear, means)
-        return Quadratic.of(FullMoments(), theta, -2 * linear, const, dtype)
+        gamma = np.einsum("kj,kj->k", linear, means)
+        return Quadratic.of(FullMoments(), theta, -2 * linear, gamma, const, dtype)
 
     @classmethod
     def stacked(cls, parts: Sequence[FullCovariance]) -> FullCovariance:

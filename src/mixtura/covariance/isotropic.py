@@ -126,8 +126,10 @@ class IsotropicCovariance(Covariance):
     def n_parameters(self) -> int:
         return self.k
 
-    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
-        return diagonal_form(Trace(), self.variance[:, None], means, self.d, dtype, guarded)
+    def form(
+        self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
+    ) -> Form:
+        return diagonal_form(Trace(), self.variance[:, None], means, const, dtype, guarded)
 
     @classmethod
     def stacked(cls, parts: Sequence[IsotropicCovariance]) -> IsotropicCovariance:

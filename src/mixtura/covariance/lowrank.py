@@ -174,6 +174,10 @@ class LowRankCovariance(Covariance):
         factor = cholesky(eye - transpose(u) @ spread)
         return LowRankCovariance(transpose(solve_triangular(factor, transpose(spread))), noise)
 
+    def regression(self) -> Array:
+        """β = Σ⁻¹ W = Ψ^(−½) W̃ M⁻¹ (k, d, r); ``solve`` would cancel where Ψ is small."""
+        return transpose(solve_cholesky(self._inner, transpose(self._scaled))) / self._root
+
     def _precision_loadings(self) -> Array:
         """U (k, d, r) with Σ⁻¹ = 1/Ψ − U Uᵀ."""
         return transpose(solve_triangular(self._inner, transpose(self._scaled))) / self._root
@@ -222,19 +226,21 @@ class LowRankCovariance(Covariance):
 
         return whiten
 
-    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
+    def form(
+        self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
+    ) -> Form:
         precision = 1.0 / positive(self.noise)
         spread = (means**2 + self.diagonal()).max(axis=0)
         if guarded is None:
             guarded = not is_safe(precision @ spread, self.d, dtype)
         if guarded:
-            return Guarded(means, self.row_whitener(dtype))
+            return Guarded(means, const, self.row_whitener(dtype))
         weighted = precision * means
-        const = (weighted * means).sum(axis=1)
+        gamma = (weighted * means).sum(axis=1)
         factor = transpose(self._precision_loadings())
         shift = np.einsum("krd,kd->kr", factor, means)
         return Quadratic.of(
-            DiagonalMoments(), precision, -2 * weighted, const, dtype, factor, shift
+            DiagonalMoments(), precision, -2 * weighted, gamma, const, dtype, factor, shift
         )
 
     @classmethod
@@ -264,7 +270,7 @@ class LowRank(Structure):
         if not isinstance(previous, LowRankCovariance):
             return DiagonalMoments()
         if previous.loadings.any():
-            return Projected(previous.solve(previous.loadings))
+            return Projected(previous.regression())
         width = min(self.rank + OVERSAMPLE, d)
         sketch = np.random.default_rng(0).standard_normal((1, d, width))
         return Projected(sketch / np.sqrt(previous.noise)[:, :, None])
@@ -292,12 +298,12 @@ class LowRank(Structure):
         noise = floor.variances(0.5 * variances) if previous is None else previous.noise
         loadings = np.zeros((*variances.shape, self.rank))
         for _ in range(START_SWEEPS if previous is None else SWEEPS):
-            root = np.sqrt(noise)
+            root = np.sqrt(positive(noise))
             values, vectors = np.linalg.eigh(moments / root[:, :, None] / root[:, None, :])
             strength = np.sqrt(np.maximum(values[:, ::-1][:, : self.rank] - 1, 0))
             loadings = root[:, :, None] * vectors[:, :, ::-1][:, :, : self.rank]
             loadings = loadings * strength[:, None, :]
-            beta = LowRankCovariance(loadings, noise).solve(loadings)
+            beta = LowRankCovariance(loadings, noise).regression()
             product = moments @ beta
             second = np.eye(self.rank) - transpose(beta) @ (loadings - product)
             noise = variances - np.einsum("kdr,kdr->kd", loadings, 2 * product - loadings @ second)
@@ -322,7 +328,7 @@ class LowRank(Structure):
 
     def _step(self, product: FloatArray, previous: LowRankCovariance) -> FloatArray:
         """W = C E⁻¹, E = I − βᵀ W + βᵀ C."""
-        beta = previous.solve(previous.loadings)
+        beta = previous.regression()
         second = np.eye(self.rank) - transpose(beta) @ (previous.loadings - product)
         return np.asarray(
             transpose(np.linalg.solve(transpose(second), transpose(product))), dtype=np.float64

@@ -123,11 +123,14 @@ class TiedCovariance(Covariance):
     def n_parameters(self) -> int:
         return self.shared.n_parameters()
 
-    def form(self, means: FloatArray, dtype: Any, *, guarded: bool | None = None) -> Form:
+    def form(
+        self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
+    ) -> Form:
         whiten = self.shared.row_whitener(np.float64)
         mapped = whiten(means, 0)
         unit = IsotropicCovariance(np.ones(self.k), mapped.shape[1])
-        return Mapped(self.shared.row_whitener(dtype), unit.form(mapped, dtype, guarded=guarded))
+        inner = unit.form(mapped, const, dtype, guarded=guarded)
+        return Mapped(self.shared.row_whitener(dtype), inner)
 
     @classmethod
     def stacked(cls, parts: Sequence[TiedCovariance]) -> Covariance:

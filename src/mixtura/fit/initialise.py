@@ -195,8 +195,8 @@ def model_from_start(
     for _ in range(structure.start_passes):
         kind = structure.kind(covariance, rows.d)
         stats = _start_statistics(rows, start, means, kind, anchor)
-        covariance = structure.fit(stats, covariance, floor)
         try:
+            covariance = structure.fit(stats, covariance, floor)
             covariance.logdet  # noqa: B018
         except NotPositiveDefiniteError:
             raise IllDefinedCovarianceError from None

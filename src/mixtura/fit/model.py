@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mixtura.covariance import Covariance, Floor, Structure
-from mixtura.covariance.form import Form
+from mixtura.covariance.form import Form, Quadratic
 from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
@@ -24,7 +24,8 @@ from mixtura.typing import FloatArray
 
 __all__ = ["GaussianModel", "gather"]
 
-#: Responsibilities below this are dropped where moments are taken component by component.
+#: Responsibilities below this share of the largest are dropped where moments are taken
+#: component by component.
 NEGLIGIBLE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-9}
 #: Statistics beyond this many bytes are kept once, not once per thread.
 SHARED_BYTES = 48 * 2**20
@@ -68,19 +69,18 @@ class GaussianModel:
         return self.structure.kind(self.covariance, self.d)
 
     @cached_property
-    def _kernels(self) -> dict[Any, tuple[Form, FloatArray]]:
+    def _kernels(self) -> dict[Any, Form]:
         return {}
 
-    def kernel(self, dtype: Any) -> tuple[Form, FloatArray]:
-        """The compiled form about the anchor, and the log joint's constants (k,)."""
+    def kernel(self, dtype: Any) -> Form:
+        """The form of the log joint about the anchor, compiled for rows of a dtype."""
         key = np.dtype(dtype)
         if key not in self._kernels:
             with np.errstate(divide="ignore"):
                 const = np.log(self.weights) - 0.5 * (
                     self.d * np.log(2 * np.pi) + self.covariance.logdet
                 )
-            form = self.covariance.form(self.means - self.anchor, key)
-            self._kernels[key] = (form, const.astype(key))
+            self._kernels[key] = self.covariance.form(self.means - self.anchor, const, key)
         return self._kernels[key]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class GaussianModel:
             When a component collapsed and the floor does not recover it.
         """
         self._kernels.clear()  # the old kernel is not needed again, and can be large
-        covariance = self.structure.fit(stats, self.covariance, self.floor)
         try:
+            covariance = self.structure.fit(stats, self.covariance, self.floor)
             covariance.logdet  # noqa: B018
         except NotPositiveDefiniteError:
             raise IllDefinedCovarianceError from None
@@ -123,8 +123,7 @@ class GaussianModel:
 
     def row_bytes(self, rows: Rows) -> int:
         """Bytes of working memory that one row of a batch takes."""
-        form, _ = self.kernel(rows.x.dtype)
-        return rows.x.dtype.itemsize * form.row_floats(self.d, self.k)
+        return rows.x.dtype.itemsize * self.kernel(rows.x.dtype).row_floats(self.d, self.k)
 
     @property
     def concurrent(self) -> bool:
@@ -142,20 +141,27 @@ class GaussianView:
     def __init__(self, model: GaussianModel, rows: Rows) -> None:
         self._model = model
         dtype = rows.x.dtype
-        self._form, self._const = model.kernel(dtype)
+        self._form = form = model.kernel(dtype)
         self._x = rows.x - model.anchor.astype(dtype, copy=False)
+        # The features of the E-step are the M-step's too, where both are of one kind.
+        self._features = form.features(self._x) if isinstance(form, Quadratic) else None
 
     @property
     def log_joint(self) -> FloatArray:
         """Log wₖ + log N(x; μₖ, Σₖ): (b, k)."""
-        joint = self._form.distances(self._x)
-        joint *= -0.5
-        joint += self._const
-        return joint
+        if isinstance(self._form, Quadratic) and self._features is not None:
+            return self._form.log_joint_of(self._features, self._x)
+        return self._form.log_joint(self._x)
 
     def statistics(self, resp: FloatArray) -> Statistics:
         """Sufficient statistics under responsibilities (b, k), row weights included."""
         model = self._model
+        form = self._form
+        if isinstance(form, Quadratic) and type(form.kind) is type(model.kind):
+            moments = np.asarray(resp.T @ self._features, dtype=np.float64)
+            d, mass = model.d, moments[:, -1]
+            first, second = moments[:, -d - 1 : -1], moments[:, : -d - 1]
+            return Statistics(mass, mass.copy(), first, second, model.anchor[None], model.kind)
         own = model.means - model.anchor if self._form.guarded else None
         return gather(self._x, resp, model.kind, model.anchor, own)
 
@@ -181,8 +187,9 @@ def gather(
     k, d = own.shape
     near = own.astype(x.dtype)
     first, second = np.zeros((k, d)), np.zeros((1 if kind.pooled else k, kind.size(d)))
+    least = NEGLIGIBLE[np.dtype(x.dtype)] * resp.max(initial=0)  # in the unit of the weights
     for j in range(k):
-        active = np.flatnonzero(resp[:, j] > NEGLIGIBLE[np.dtype(x.dtype)])
+        active = np.flatnonzero(resp[:, j] > least)
         if len(active) == 0:
             continue
         r, diff = resp[active, j], x[active] - near[j]

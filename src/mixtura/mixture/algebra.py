@@ -286,8 +286,25 @@ def _observation(mix: Mixture, y: Any, operator: Any, noise: Any) -> tuple[Law, 
     p = mix.d if a is None else int(a.shape[0])
     v = _vector(y, p, "y", mix.means)
     predicted = mix.means if a is None else mix.means @ namespace(a).matrix_transpose(a)
-    law = mix.covariance.observe(channel_of(a, noise, mix.d, p))
-    return law, (v - predicted)[:, :, None]
+    return _law(mix.covariance, a, noise, p), (v - predicted)[:, :, None]
+
+
+def _law(covariance: Covariance, a: Array, noise: Any, p: int) -> Law:
+    """The law of x given y = A x + e; picked columns are observed cells in any order and scale."""
+    picked = None if a is None else is_scaled_selector(a)
+    if picked is None:
+        return covariance.observe(channel_of(a, noise, covariance.d, p))
+    columns, factors = picked
+    order = np.argsort(columns)
+    # y / c, sorted, measures cells with noise S / c²
+    cells = noise_covariance(noise, p, 1).rescaled(1 / factors).select(order)
+    selector = np.eye(covariance.d)[columns[order]]
+    law = covariance.observe(channel_of(selector, cells, covariance.d, p))
+    return Law(
+        evidence=law.evidence.select(np.argsort(order)).rescaled(factors),
+        gain=lambda v: law.gain((v / factors[:, None])[:, order, :]),
+        residual=law.residual,
+    )
 
 
 def channel_of(a: Array, noise: Any, d: int, p: int) -> Channel:

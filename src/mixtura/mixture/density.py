@@ -75,12 +75,12 @@ def hessian_log_density(mix: Mixture, x: Array) -> Array:
 
 
 def _joint_batch(mix: Mixture, x: FloatArray) -> FloatArray:
-    anchor, form, const = mix._kernel
-    return np.asarray(const - 0.5 * form.distances(x - anchor))
+    anchor, form = mix._kernel
+    return form.log_joint(x - anchor)
 
 
 def _batch_rows(mix: Mixture) -> int:
-    _, form, _ = mix._kernel
+    _, form = mix._kernel
     return int(np.clip(BATCH_BYTES // (8 * form.row_floats(mix.d, mix.k)), 64, 8192))
 
 

@@ -173,12 +173,11 @@ class Mixture:
         return freeze(symmetrise(within + between))
 
     @cached_property
-    def _kernel(self) -> tuple[FloatArray, Form, FloatArray]:
-        """Anchor (d,), compiled form about it, and the constants (k,) of the log joint."""
+    def _kernel(self) -> tuple[FloatArray, Form]:
+        """Anchor (d,), and the form of the log joint compiled about it."""
         anchor = np.asarray(self.mean)
-        form = self.covariance.form(self.means - anchor, np.float64)
         const = self.log_weights - 0.5 * (self.d * np.log(2 * np.pi) + self.covariance.logdet)
-        return anchor, form, const
+        return anchor, self.covariance.form(self.means - anchor, const, np.float64)
 
     # ---- densities ---------------------------------------------------------------------------
     def _rows(self, x: Any, what: str = "X") -> Array:

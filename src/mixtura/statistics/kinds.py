@@ -39,9 +39,15 @@ class MomentKind:
         """Length f of the packed vector for d columns."""
         raise NotImplementedError
 
-    def phi(self, x: FloatArray) -> FloatArray:
-        """Features (b, f) of rows (b, d) such that Rᵀ phi(x) is the packed moment."""
+    def features(self, x: FloatArray, out: FloatArray) -> None:
+        """Write the features (b, f) of rows (b, d), for which Rᵀ features is the packed moment."""
         raise NotImplementedError
+
+    def phi(self, x: FloatArray) -> FloatArray:
+        """``features`` in an array of their own."""
+        out = np.empty((x.shape[0], self.size(x.shape[1])), dtype=x.dtype)
+        self.features(x, out)
+        return out
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Packed (u vᵀ + v uᵀ) / 2 for (k, d) vectors: (k, f)."""
@@ -66,8 +72,8 @@ class Trace(MomentKind):
     def size(self, d: int) -> int:
         return 1
 
-    def phi(self, x: FloatArray) -> FloatArray:
-        return np.asarray(np.einsum("ij,ij->i", x, x)[:, None])
+    def features(self, x: FloatArray, out: FloatArray) -> None:
+        np.einsum("ij,ij->i", x, x, out=out[:, 0])
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         return np.asarray(np.einsum("kj,kj->k", u, v)[:, None])
@@ -83,8 +89,8 @@ class Diagonal(MomentKind):
     def size(self, d: int) -> int:
         return d
 
-    def phi(self, x: FloatArray) -> FloatArray:
-        return x * x
+    def features(self, x: FloatArray, out: FloatArray) -> None:
+        np.multiply(x, x, out=out)
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         return u * v
@@ -102,14 +108,12 @@ class Full(MomentKind):
     def size(self, d: int) -> int:
         return d * (d + 1) // 2
 
-    def phi(self, x: FloatArray) -> FloatArray:
+    def features(self, x: FloatArray, out: FloatArray) -> None:
         d = x.shape[1]
-        out = np.empty((x.shape[0], self.size(d)), dtype=x.dtype)
         start = 0
         for i in range(d):
             np.multiply(x[:, i : i + 1], x[:, i:], out=out[:, start : start + d - i])
             start += d - i
-        return out
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         rows, cols = triangle(u.shape[1])
@@ -178,8 +182,8 @@ class Pooled(MomentKind):
     def size(self, d: int) -> int:
         return self.inner.size(d)
 
-    def phi(self, x: FloatArray) -> FloatArray:
-        return self.inner.phi(x)
+    def features(self, x: FloatArray, out: FloatArray) -> None:
+        self.inner.features(x, out)
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         return np.asarray(self.inner.cross(u, v).sum(axis=0, keepdims=True))

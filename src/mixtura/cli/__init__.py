@@ -1,0 +1,30 @@
+"""Floor 9: the command line, ``mixtura fit | score | sample | describe``.
+
+Exit codes: 0; 1 when data, a model or a file is at fault; 2 for usage; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mixtura.errors import MissingExtraError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command that ``sys.argv`` holds, and exit with its code."""
+    try:
+        import rich  # noqa: F401  (Typer looks for it only when it has something to say)
+
+        from mixtura.cli.app import run
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in ("typer", "rich"):
+            raise
+        print(f"error: {MissingExtraError(package, 'cli', 'the command line')}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted before anything was done", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(run())

@@ -1,0 +1,223 @@
+"""``mixtura fit``: from a table to a model file, a summary and a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mixtura.cli import fitting, options
+from mixtura.cli.files import check_target, replacing
+from mixtura.cli.voice import complain, note, terminal_width
+
+__all__ = ["fit"]
+
+
+def fit(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="The table: CSV or TSV (also .gz), Parquet, Arrow/Feather or NPY.",
+            metavar="DATA",
+            show_default=False,
+        ),
+    ],
+    components: Annotated[
+        str,
+        typer.Option(
+            "--components",
+            "-k",
+            help="How many: a number (5), a range (2..12), or auto.",
+            metavar="K",
+            callback=lambda value: (options.components(value), value)[1],
+        ),
+    ] = "auto",
+    covariance: Annotated[
+        str,
+        typer.Option(
+            help="Structure of the covariances: full, tied, diag (or diagonal), spherical "
+            "(or isotropic), lowrank, or auto.",
+            metavar="NAME",
+            callback=options.covariance,
+        ),
+    ] = "auto",
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            help="Directions of correlation in the lowrank structure.",
+            metavar="R",
+            callback=options.positive,
+            show_default=False,
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns to use, separated by commas \\[default: all numeric columns].",
+            metavar="A,B,…",
+            callback=lambda value: (options.names(value), value)[1],
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Column of row weights.", metavar="COLUMN", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random starts.", metavar="N", min=0)] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The model file \\[default: DATA's name + .safetensors, in this directory].",
+            metavar="PATH",
+            show_default=False,
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a report: one self-contained HTML page.",
+            metavar="PATH",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress, notes or text summary.")
+    ] = False,
+) -> None:
+    r"""Fit a mixture to the numeric columns of a table.
+
+    Chooses the number of components and the structure of their covariances by BIC, prints a
+    summary in the units of the table, and writes the model. Press Ctrl-C to stop early: the best
+    model so far is saved.
+
+    [bold]Examples[/bold]
+
+    \b
+      mixtura fit data.csv
+      mixtura fit data.parquet --report report.html
+      mixtura fit data.tsv.gz --components 2..12 --covariance full
+      mixtura fit data.csv --columns height,weight --weights survey_weight
+      mixtura fit data.npy --components 5 --json --quiet > summary.json
+    """
+    names = options.names(columns)
+    if rank is not None and covariance not in ("lowrank", "auto"):
+        raise typer.BadParameter(
+            f"expected --rank with the lowrank structure, got --covariance {covariance}; "
+            "use --covariance lowrank",
+            param_hint="'--rank'",
+        )
+    if weights is not None and names is not None and weights in names:
+        raise typer.BadParameter(
+            f"expected a column that is not fitted, got {weights!r}, which --columns lists too",
+            param_hint="'--weights'",
+        )
+    from mixtura.report import check_extras, render
+    from mixtura.sources import tables
+
+    tables.check(data)
+    model = output or Path(_stem(data) + ".safetensors")
+    check_target("--output", model, [("the data", data)])
+    if report is not None:
+        check_target("--report", report, [("the data", data), ("the model", model)])
+        check_extras()
+    job = fitting.prepare(
+        data, options.components(components), covariance, rank, names, weights, quiet
+    )
+    outcome = fitting.search(job, covariance, rank, seed, quiet)
+    info, rest = fitting.finish(
+        job, outcome, {"components": components, "covariance": covariance, "rank": rank,
+                       "seed": seed, "weights": weights},
+    )  # fmt: skip
+    fitting.save(outcome.mixture, model, info)
+    if outcome.interrupted:
+        complain(_said(outcome, model, report), kind="interrupted")
+    elif report is not None:
+        try:
+            with replacing(report) as temporary:
+                render(temporary, outcome.mixture, job.rows, {**info, "model": model.name})
+        except KeyboardInterrupt:
+            said = f"the model was saved to {model}; the report was not written"
+            complain(said, kind="interrupted")
+            raise typer.Exit(130) from None
+    for text in rest:
+        note(text, quiet=quiet)
+    if as_json:
+        print(json.dumps(_machine(outcome, info, model, report), allow_nan=False))
+    elif not quiet:
+        _print(job, outcome, info, model, report)
+    if outcome.interrupted:
+        raise typer.Exit(130)
+
+
+# ------------------------------------------------------------------ what is said
+
+
+def _stem(path: Path) -> str:
+    """``data.csv.gz`` → ``data``."""
+    name = path.name
+    for suffix in reversed(path.suffixes):
+        if suffix.lower() not in _SUFFIXES:
+            break
+        name = name[: -len(suffix)]
+    return name or "model"
+
+
+_SUFFIXES = (
+    ".gz", ".csv", ".tsv", ".txt", ".dat", ".tab", ".parquet", ".pq", ".feather", ".arrow",
+    ".ipc", ".npy",
+)  # fmt: skip
+
+
+def _said(outcome: fitting.Outcome, model: Path, report: Path | None) -> str:
+    k, structure = outcome.mixture.k, outcome.best["covariance_type"]
+    what = f"{k} component{'s' * (k != 1)}, structure {structure}"
+    if outcome.best["bic"] is None:
+        what += f", iteration {outcome.best['n_iter']}, not converged"
+    else:
+        what += f", BIC {outcome.best['bic']:,.1f}"
+    skipped = "; the report was not written" if report is not None else ""
+    return f"the best model so far ({what}) was saved to {model}{skipped}"
+
+
+def _machine(
+    outcome: fitting.Outcome, info: dict[str, Any], model: Path, report: Path | None
+) -> Any:
+    """The summary for machines."""
+    from mixtura.cli.describe import parameters
+
+    written = str(report) if report is not None and not outcome.interrupted else None
+    return {
+        **info,
+        "model": str(model),
+        "report": written,
+        "components": parameters(outcome.mixture),
+    }
+
+
+def _print(
+    job: fitting.Job,
+    outcome: fitting.Outcome,
+    info: dict[str, Any],
+    model: Path,
+    report: Path | None,
+) -> None:
+    from mixtura.cli import summary
+
+    d = len(job.picked.columns)
+    weighed = f", weighted by {info['weights_column']}" if info["weights_column"] else ""
+    print(f"{job.table.source}: {job.rows.n:,} rows, {d:,} column{'s' * (d != 1)}{weighed}")
+    print("\n".join(summary.headline(outcome.mixture, info)))
+    if table := summary.bic_table(info):
+        print("\n" + "\n".join(table))
+    tables = summary.component_tables(outcome.mixture, job.picked.columns, terminal_width())
+    print("\n" + "\n".join(tables))
+    print(f"\nmodel   {model}")
+    if report is not None and not outcome.interrupted:
+        print(f"report  {report}")

@@ -1,0 +1,200 @@
+"""The stages of ``mixtura fit``: prepare the rows, search, record, save."""
+
+from __future__ import annotations
+
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtura.cli.files import replacing
+from mixtura.cli.voice import note
+
+__all__ = ["Job", "Outcome", "finish", "prepare", "save", "search"]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is to be fitted."""
+
+    table: Any
+    picked: Any
+    rows: Any
+    counts: Any
+    notes: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of it."""
+
+    mixture: Any
+    best: dict[str, Any]
+    trials: list[Any]
+    notes: list[str]
+    interrupted: bool
+    seconds: float
+
+
+def prepare(
+    data: Path,
+    counts: Any,
+    covariance: str,
+    rank: int | None,
+    names: list[str] | None,
+    weights: str | None,
+    quiet: bool,
+) -> Job:
+    """Read the table, pick its columns, and check them."""
+    from mixtura.errors import InputError
+    from mixtura.fit.checks import check_rows
+    from mixtura.sources import Rows, picking, tables
+
+    table = tables.read(data)
+    notes = list(table.notes)
+    weight = None if weights is None else picking.weights(table, weights)
+    picked = picking.pick(table, names, skip=() if weights is None else (weights,))
+    present = picked.x if weight is None else picked.x[weight > 0]
+    least = counts[0] if isinstance(counts, list) else counts if isinstance(counts, int) else 1
+    check_rows(present, picked.columns, covariance, n_components=least)
+    n, d = present.shape
+    if isinstance(counts, list) and counts[-1] > n:
+        notes.append(f"{n} rows allow at most {n} components: larger numbers were not tried")
+        counts = [count for count in counts if count <= n]
+    if rank is not None and rank >= d:
+        raise InputError(
+            f"expected a rank smaller than the number of columns ({d}), got {rank}; "
+            + (f"ask for at most --rank {d - 1}" if d > 1 else "leave --rank out")
+        )
+    for text in notes:
+        note(text, quiet=quiet)
+    if picked.left_out:
+        from mixtura.cli.summary import left_out
+
+        note(f"left out {left_out(picked.left_out)}", quiet=quiet)
+    return Job(table, picked, Rows(x=picked.x, weight=weight), counts, notes)
+
+
+def search(job: Job, covariance: str, rank: int | None, seed: int, quiet: bool) -> Outcome:
+    """Fit, and keep the best so far if Ctrl-C comes."""
+    import numpy as np
+
+    from mixtura import fit
+    from mixtura.cli.progress import watching
+
+    started = time.perf_counter()
+    interrupted, notes = False, []
+    with warnings.catch_warnings(record=True) as caught, watching(quiet=quiet) as watcher:
+        warnings.simplefilter("always")
+        try:
+            result = fit.search(
+                job.rows,
+                n_components=job.counts,
+                covariance_type=covariance,
+                rank=rank,
+                seed=seed,
+                columns=job.picked.columns,
+                callback=watcher,
+            )
+            mixture, trial, trials = result.mixture, result.best, list(result.trials)
+            notes = list(result.notes)
+            best = _facts(trial)
+        except KeyboardInterrupt:
+            kept = watcher.best()
+            if kept is None:
+                raise
+            mixture, trial, latest = kept
+            trials, interrupted = list(watcher.trials), True
+            best = _facts(trial) if trial is not None else _facts_so_far(latest)
+    for item in caught:
+        if issubclass(item.category, UserWarning) and str(item.message) not in notes:
+            notes.append(str(item.message))
+    if not best["converged"] and not interrupted:
+        notes.append("the fit stopped before it had converged")
+    order = np.argsort(-mixture.weights, kind="stable").tolist()
+    return Outcome(
+        mixture.relabel(order), best, trials, notes, interrupted, time.perf_counter() - started
+    )
+
+
+def _facts(trial: Any) -> dict[str, Any]:
+    from mixtura.cli.record import finite
+
+    return {
+        "covariance_type": trial.covariance_type,
+        "bic": finite(trial.bic),
+        "log_likelihood": finite(trial.log_likelihood),
+        "n_parameters": int(trial.n_parameters),
+        "n_iter": int(trial.n_iter),
+        "converged": bool(trial.converged),
+    }
+
+
+def _facts_so_far(progress: Any) -> dict[str, Any]:
+    """What is known of a trial that did not end."""
+    from mixtura.cli.record import finite
+
+    return {
+        "covariance_type": progress.covariance_type,
+        "bic": None,
+        "log_likelihood": finite(progress.log_likelihood),
+        "n_parameters": None,
+        "n_iter": int(progress.n_iter),
+        "converged": False,
+    }
+
+
+def finish(job: Job, outcome: Outcome, asked: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The record that the model carries, and notes that came late."""
+    from mixtura.cli import record
+
+    rest, quantiles = list(outcome.notes), {}
+    try:
+        x, weight = job.rows.x, job.rows.weight
+        if outcome.interrupted and len(x) > record.BATCH:
+            step = -(-len(x) // record.BATCH)  # who pressed Ctrl-C does not want to wait
+            x, weight = x[::step], None if weight is None else weight[::step]
+        if weight is None or weight.any():
+            quantiles = record.training_quantiles(record.log_densities(outcome.mixture, x), weight)
+    except KeyboardInterrupt:
+        rest.append("interrupted before outlier thresholds were known: the model has none")
+    info = record.record(
+        table=job.table,
+        picked=job.picked,
+        rows=job.rows,
+        mixture=outcome.mixture,
+        best=outcome.best,
+        trials=outcome.trials,
+        notes=[*job.notes, *rest],
+        quantiles=quantiles,
+        options=asked,
+        interrupted=outcome.interrupted,
+        seconds=outcome.seconds,
+    )
+    return info, rest
+
+
+def save(mixture: Any, path: Path, info: dict[str, Any]) -> None:
+    """Write the model file, whole or not at all."""
+    import mixtura
+
+    with _undisturbed(), replacing(path) as temporary:
+        mixtura.save(mixture, temporary, info=info)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits: a model takes no time to write, and long to fit."""
+    try:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,112 @@
+"""How a model was fitted: what travels in the model file beside its parameters."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["QUANTILES", "finite", "log_densities", "record", "threshold", "training_quantiles"]
+
+#: Quantiles of the training rows' log-densities that a model keeps, for outlier flags.
+QUANTILES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+#: The one that flags outliers unless another is asked for.
+DEFAULT_QUANTILE = 0.01
+BATCH = 65_536
+
+Floats = NDArray[np.floating[Any]]
+
+
+def log_densities(mixture: Any, x: Floats) -> Floats:
+    """Log-density of every row (n,), batch by batch."""
+    out = np.empty(len(x))
+    for start in range(0, len(x), BATCH):
+        out[start : start + BATCH] = mixture.log_density(x[start : start + BATCH])
+    return out
+
+
+def training_quantiles(values: Floats, weight: Floats | None) -> dict[str, float]:
+    """Weighted quantiles of log-densities, by their share as text."""
+    if weight is None:
+        found = np.quantile(values, QUANTILES)
+    else:
+        found = np.quantile(values, QUANTILES, weights=weight, method="inverted_cdf")
+    return {f"{q:g}": float(value) for q, value in zip(QUANTILES, found, strict=True)}
+
+
+def threshold(info: dict[str, Any], quantile: float) -> float | None:
+    """The log-density below which a row is an outlier; None if the model cannot say.
+
+    Between two stored quantiles the log-density is interpolated, linearly in log q.
+    """
+    stored = {float(q): float(value) for q, value in (info.get("outlier_quantiles") or {}).items()}
+    if not stored and info.get("outlier_threshold") is not None:
+        stored = {DEFAULT_QUANTILE: float(info["outlier_threshold"])}
+    if not stored or not min(stored) <= quantile <= max(stored):
+        return None
+    levels = sorted(stored)
+    return float(np.interp(math.log(quantile), np.log(levels), [stored[q] for q in levels]))
+
+
+def record(
+    *,
+    table: Any,
+    picked: Any,
+    rows: Any,
+    mixture: Any,
+    best: dict[str, Any],
+    trials: list[Any],
+    notes: list[str],
+    quantiles: dict[str, float],
+    options: dict[str, Any],
+    interrupted: bool,
+    seconds: float,
+) -> dict[str, Any]:
+    """The record, as JSON can hold it."""
+    import mixtura
+
+    return {
+        "fitted_by": "mixtura fit",
+        "mixtura": mixtura.__version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "data": table.source,
+        "n_rows": int(rows.n),
+        "weights_column": options.get("weights"),
+        "weight_sum": float(rows.total_weight),
+        "columns": list(picked.columns),
+        "left_out": [list(pair) for pair in picked.left_out],
+        "n_components": int(mixture.k),
+        **best,
+        "rank": options.get("rank"),
+        "seed": options["seed"],
+        "asked": {"components": options["components"], "covariance": options["covariance"]},
+        "trials": [_trial(trial) for trial in trials],
+        "notes": list(notes),
+        "interrupted": interrupted,
+        "seconds": round(seconds, 3),
+        "outlier_quantile": DEFAULT_QUANTILE,
+        "outlier_threshold": quantiles.get(f"{DEFAULT_QUANTILE:g}"),
+        "outlier_quantiles": quantiles,
+    }
+
+
+def _trial(trial: Any) -> dict[str, Any]:
+    return {
+        "n_components": int(trial.n_components),
+        "covariance_type": str(trial.covariance_type),
+        "bic": finite(trial.bic),
+        "log_likelihood": finite(trial.log_likelihood),
+        "n_parameters": int(trial.n_parameters),
+        "n_iter": int(trial.n_iter),
+        "converged": bool(trial.converged),
+        "seconds": round(float(trial.seconds), 4),
+        "error": None if trial.error is None else str(trial.error),
+    }
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where JSON has none for it."""
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,76 @@
+"""``mixtura sample``: new rows from a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixtura.cli.files import check_source, check_target
+from mixtura.cli.score import BATCH, output_format
+
+__all__ = ["sample"]
+
+
+def sample(
+    model: Annotated[
+        Path,
+        typer.Argument(help="A model file (.safetensors).", metavar="MODEL", show_default=False),
+    ],
+    n: Annotated[
+        int, typer.Option("-n", "--rows", help="How many rows.", metavar="N", min=1)
+    ] = 1000,
+    seed: Annotated[
+        int, typer.Option(help="Seed; the same one gives the same rows.", metavar="N", min=0)
+    ] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where to write: .csv, .tsv (also .gz), .parquet, .feather or .arrow "
+            "\\[default: CSV on standard output].",
+            metavar="PATH",
+            callback=output_format,
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        bool,
+        typer.Option("--labels", help="Add the component (from 0) that each row came from."),
+    ] = False,
+) -> None:
+    r"""Draw new rows from a model.
+
+    [bold]Examples[/bold]
+
+    \b
+      mixtura sample data.safetensors -n 1000 > new.csv
+      mixtura sample data.safetensors -n 1000000 --seed 7 --output new.parquet
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from mixtura.cli import tableout
+    from mixtura.errors import InputError
+    from mixtura.io import read
+
+    check_source(model, "a model file")
+    if output is not None:
+        check_target("--output", output, [("the model", model)])
+    mixture, _ = read(model)
+    names = list(mixture.columns or (f"x{i}" for i in range(mixture.d)))
+    if labels and "component" in names:
+        raise InputError(
+            "expected a model without a column called 'component', got one; leave --labels out"
+        )
+    rng = np.random.default_rng(seed)
+    size = max(1, min(BATCH, 16_000_000 // mixture.d))
+    with tableout.writing(output) as write:
+        for start in range(0, n, size):
+            x, component = mixture.sample(min(size, n - start), rng, return_labels=True)
+            batch = {name: np.ascontiguousarray(x[:, j]) for j, name in enumerate(names)}
+            if labels:
+                batch["component"] = component.astype(np.int32)
+            write(pa.table(batch))
