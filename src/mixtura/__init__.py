@@ -12,7 +12,7 @@ from mixtura.covariance import (
     TiedCovariance,
 )
 from mixtura.errors import MixturaError
-from mixtura.estimators import GaussianMixture
+from mixtura.estimators import GaussianMixture, MixtureRegressor
 from mixtura.io import load, save
 from mixtura.mixture import Mixture, blend
 
@@ -25,6 +25,7 @@ __all__ = [
     "LowRankCovariance",
     "MixturaError",
     "Mixture",
+    "MixtureRegressor",
     "TiedCovariance",
     "blend",
     "load",

@@ -214,7 +214,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 "Best performing initialization did not converge. Try different init parameters, "
                 "or increase max_iter, tol, or check for degenerate data.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,  # the caller of fit: a decorator stands between
             )
         return rows.x
 
@@ -442,15 +442,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
 
     def _n_parameters(self) -> int:
         check_is_fitted(self)
-        rule = structure(self.covariance_type_, self._rank(), self.mixture_.d)
-        if isinstance(self.covariance_type, Structure):
-            rule = self.covariance_type
         k, d = self.mixture_.k, self.mixture_.d
-        return int(rule.n_parameters(k, d) + k * d + k - 1)
-
-    def _rank(self) -> int | None:
-        covariance = self.mixture_.covariance
-        return covariance.rank if isinstance(covariance, LowRankCovariance) else self.rank
+        return int(self.mixture_.covariance.n_parameters() + k * d + k - 1)
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion; lower is better. n is the sum of weights."""

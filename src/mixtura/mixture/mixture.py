@@ -26,6 +26,8 @@ from mixtura.covariance import (
 from mixtura.errors import ConstructionError, InputError
 from mixtura.mixture import algebra, convert, density, univariate
 from mixtura.mixture.columns import positions
+from mixtura.mixture.conditional import Conditional, conditional
+from mixtura.mixture.impute import impute
 from mixtura.typing import Array, Columns, FloatArray, Seed
 
 __all__ = ["Mixture"]
@@ -275,6 +277,50 @@ class Mixture:
         return algebra.condition(
             self, positions(columns, self.d, self.columns, "condition"), values
         )
+
+    def conditional(self, given: Columns) -> Conditional:
+        """The batched law of the remaining columns given ``given``, for many rows at once.
+
+        Parameters
+        ----------
+        given : positions or names (g,)
+
+        Returns
+        -------
+        Conditional
+            With ``mean``, ``cov``, ``log_density``, ``sample``, ``quantile``, ``at``.
+
+        Examples
+        --------
+        >>> import mixtura as mx
+        >>> mix = mx.Mixture([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]])
+        >>> mix.conditional([0]).mean([[1.0], [2.0]])
+        array([[0.5],
+               [1. ]])
+        """
+        return conditional(self, positions(given, self.d, self.columns, "conditional"))
+
+    def impute(
+        self, X: Any, how: str = "mean", *, n_draws: int | None = None, rng: Seed = None
+    ) -> FloatArray:
+        """Fill missing cells (NaN) from their law given the rest of the row.
+
+        Parameters
+        ----------
+        X : array (n, d)
+            Any pattern of NaN; rows of which nothing is known get the mixture's own law.
+        how : {"mean", "median", "mode", "sample"}
+            "sample" draws one component per row and then all missing cells of the row together,
+            so that they keep their correlation. "median" is taken column by column.
+        n_draws : int, optional
+            Several draws, for multiple imputation.
+        rng : int or numpy.random.Generator, optional
+
+        Returns
+        -------
+        array (n, d), or (n_draws, n, d)
+        """
+        return impute(self, X, how, n_draws, rng)
 
     def affine(self, A: Any, b: Any = None, *, columns: Sequence[str] | None = None) -> Mixture:
         """The law of A x + b, for A (p, d) with independent rows and b (p,)."""

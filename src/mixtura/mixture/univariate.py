@@ -18,7 +18,7 @@ from mixtura.typing import FloatArray
 if TYPE_CHECKING:
     from mixtura.mixture.mixture import Mixture
 
-__all__ = ["cdf", "quantile"]
+__all__ = ["cdf", "ndtr", "quantile", "row_quantile"]
 
 
 def _parts(mix: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -52,40 +52,51 @@ def quantile(mix: Mixture, q: Any) -> FloatArray:
     if not ((probability >= 0) & (probability <= 1)).all():
         raise InputError("expected probabilities between 0 and 1")
     p = probability.ravel()
-    used = w > 0
-    w, means, sd = w[used], means[used], sd[used]
-    each = means + sd * ndtri(p[:, None])
-    low, high = each.min(axis=1), each.max(axis=1)
+    each = np.broadcast_to(means, (p.size, len(means)))
+    return row_quantile(p, np.broadcast_to(w, each.shape), each, sd).reshape(probability.shape)
+
+
+def row_quantile(p: FloatArray, w: FloatArray, means: FloatArray, sd: FloatArray) -> FloatArray:
+    """Quantiles (n,) of n one-dimensional mixtures that share their standard deviations.
+
+    Parameters
+    ----------
+    p : array (n,)
+        One probability per mixture.
+    w, means : array (n, k)
+    sd : array (k,)
+    """
     inside = (p > 0) & (p < 1)
     out = np.where(p <= 0, -np.inf, np.inf)
-    out[inside] = _solve(p[inside], low[inside], high[inside], w, means, sd)
-    return out.reshape(probability.shape)
+    if inside.any():
+        out[inside] = _solve(p[inside], w[inside], means[inside], sd)
+    return out
 
 
-def _solve(
-    p: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
-    w: FloatArray,
-    means: FloatArray,
-    sd: FloatArray,
-) -> FloatArray:
+def _solve(p: FloatArray, w: FloatArray, means: FloatArray, sd: FloatArray) -> FloatArray:
+    each = means + sd * ndtri(p[:, None])
+    used = w > 0
+    low = np.where(used, each, np.inf).min(axis=1)
+    high = np.where(used, each, -np.inf).max(axis=1)
     sign = np.where(p > 0.5, -1.0, 1.0)  # solve F = p, or 1 − F = 1 − p
     target = np.where(p > 0.5, 1 - p, p)
     x = 0.5 * (low + high)
+    active = np.arange(len(p))
     for _ in range(200):
-        z = (x[:, None] - means) / sd
-        value = ndtr(sign[:, None] * z) @ w
-        error = sign * (value - target)  # increasing in x
-        low, high = np.where(error < 0, x, low), np.where(error > 0, x, high)
-        slope = (np.exp(-0.5 * z * z) / (sd * np.sqrt(2 * np.pi))) @ w
+        w_a, x_a = w[active], x[active]
+        z = (x_a[:, None] - means[active]) / sd
+        value = (w_a * ndtr(sign[active, None] * z)).sum(axis=1)
+        error = sign[active] * (value - target[active])  # increasing in x
+        low[active] = np.where(error < 0, x_a, low[active])
+        high[active] = np.where(error > 0, x_a, high[active])
+        slope = (w_a * np.exp(-0.5 * z * z) / (sd * np.sqrt(2 * np.pi))).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            step = x - error / slope
-        middle = 0.5 * (low + high)
-        new = np.where((step > low) & (step < high), step, middle)
-        new = np.where(error == 0, x, new)
-        done = np.abs(new - x) <= 4 * np.finfo(np.float64).eps * np.abs(x)
-        x = new
-        if done.all():
+            step = x_a - error / slope
+        within = (step > low[active]) & (step < high[active])
+        new = np.where(within, step, 0.5 * (low[active] + high[active]))
+        new = np.where(error == 0, x_a, new)
+        x[active] = new
+        active = active[np.abs(new - x_a) > 4 * np.finfo(np.float64).eps * np.abs(x_a)]
+        if len(active) == 0:
             break
-    return x
+    return np.asarray(x)

@@ -1,0 +1,364 @@
+r"""The law of some columns given others, for all rows of a table at once.
+
+For a mixture of (x, y), component k gives y | x ~ N(μʸₖ + Gₖ (x − μˣₖ), Cₖ), Gₖ = Σʸˣₖ (Σˣˣₖ)⁻¹,
+with weights rₖ(x) ∝ wₖ N(x; μˣₖ, Σˣˣₖ): conditioning turns weights into gates. Neither Gₖ nor Cₖ
+depends on the row, so that a table takes one matrix product per batch and no loop over rows.
+Moments follow from the laws of total expectation and covariance:
+
+    E[y|x] = Σ rₖ mₖ(x),    Cov[y|x] = Σ rₖ (Cₖ + mₖ mₖᵀ) − E E ᵀ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixtura.arrays.linalg import logsumexp
+from mixtura.arrays.namespace import as_float, is_numpy, namespace
+from mixtura.covariance import Covariance
+from mixtura.errors import InputError
+from mixtura.mixture import algebra, density, univariate
+from mixtura.typing import Array, FloatArray, Seed
+
+if TYPE_CHECKING:
+    from mixtura.mixture.mixture import Mixture
+
+__all__ = ["Conditional", "Predictive", "conditional"]
+
+#: Bytes of working memory for one batch of rows.
+BATCH_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """The law of the columns ``rest`` given the columns ``given``.
+
+    Made by ``Mixture.conditional``. Methods take rows X (n, g) of the given columns, in the order
+    in which they were given, and answer for the m remaining columns, in their original order.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        The joint law.
+    given, rest : tuple of int
+        Positions of the columns.
+    """
+
+    mixture: Mixture
+    given: tuple[int, ...]
+    rest: tuple[int, ...]
+
+    @cached_property
+    def gate(self) -> Mixture:
+        """The law of the given columns, whose responsibilities are the gates."""
+        return algebra.marginal(self.mixture, list(self.given))
+
+    @cached_property
+    def _regression(self) -> tuple[Array, Covariance]:
+        """Gₖ (k, m, g) and the covariance Cₖ of the rest."""
+        gain, covariance = self.mixture.covariance.conditional(list(self.given), list(self.rest))
+        means = self.mixture.means
+        xp, g = namespace(means), len(self.given)
+        eye = xp.eye(g, dtype=means.dtype, device=means.device)
+        return gain(xp.broadcast_to(eye, (self.mixture.k, g, g))), covariance
+
+    @property
+    def covariance(self) -> Covariance:
+        """Covariance Cₖ of each component's law of the rest, the same for every row."""
+        return self._regression[1]
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the remaining columns."""
+        names = self.mixture.columns
+        return None if names is None else tuple(names[j] for j in self.rest)
+
+    def _rows(self, x: Any) -> Array:
+        return self.gate._rows(x)
+
+    def _targets(self, y: Any, n: int) -> Array:
+        v = as_float(y, like=self.mixture.means)
+        if v.ndim == 1 and len(self.rest) == 1:
+            v = v[:, None]
+        if tuple(v.shape) != (n, len(self.rest)):
+            raise InputError(
+                f"expected Y of shape ({n}, {len(self.rest)}), got {tuple(v.shape)}; one row per "
+                "row of X"
+            )
+        if is_numpy(v) and not np.isfinite(v).all():
+            raise InputError("expected finite values in Y, got NaN or infinity")
+        return v
+
+    def parts(self, x: Array) -> tuple[Array, Array]:
+        """Log gates (b, k) and component means (b, k, m) for rows x (b, g)."""
+        joint = density.log_joint(self.gate, x)
+        log_resp = joint - logsumexp(joint)[:, None]
+        gain, _ = self._regression
+        xp = namespace(x, gain)
+        k, m, g = gain.shape
+        # About the gate's mean, so that columns far from the origin keep their digits.
+        anchor = self.gate.mean
+        start = self.mixture.means[:, list(self.rest)] + xp.sum(
+            gain * (anchor - self.gate.means)[:, None, :], axis=-1
+        )
+        flat = xp.reshape(gain, (k * m, g))
+        means = (x - anchor) @ xp.matrix_transpose(flat)
+        return log_resp, xp.reshape(means, (-1, k, m)) + start[None, :, :]
+
+    def batches(self, n: int, extra: int = 0) -> list[tuple[int, int]]:
+        """Spans of rows whose working memory is bounded."""
+        k, m = self.mixture.k, len(self.rest)
+        size = int(max(1, BATCH_BYTES // (8 * (3 * k * m + 2 * k + extra))))
+        return [(low, min(low + size, n)) for low in range(0, n, size)]
+
+    # ---- moments and densities ---------------------------------------------------------------
+    def mean(self, X: Any) -> Array:
+        """E[y | x] for each row: (n, m)."""
+        return self._moments(self._rows(X), cov=False)[0]
+
+    def cov(self, X: Any) -> Array:
+        """Cov[y | x] for each row: (n, m, m)."""
+        return self._moments(self._rows(X), cov=True)[1]
+
+    def _moments(self, x: Array, *, cov: bool) -> tuple[Array, Array]:
+        xp = namespace(x, self.mixture.means)
+        m, k = len(self.rest), self.mixture.k
+        dense = self.covariance.dense() if cov else None
+        means, covariances = [], []
+        for low, high in self.batches(x.shape[0], m * m if cov else 0):
+            log_resp, each = self.parts(x[low:high])
+            resp = xp.exp(log_resp)
+            mean = xp.sum(resp[:, :, None] * each, axis=1)
+            means.append(mean)
+            if dense is None:
+                continue
+            centred = each - mean[:, None, :]
+            weighted = xp.permute_dims(resp[:, :, None] * centred, (0, 2, 1))
+            within = xp.reshape(resp @ xp.reshape(dense, (k, m * m)), (-1, m, m))
+            covariances.append(within + xp.matmul(weighted, centred))
+        mean = xp.concat(means) if means else xp.zeros((0, m))
+        if dense is None:
+            return mean, None
+        return mean, xp.concat(covariances) if covariances else xp.zeros((0, m, m))
+
+    def log_density(self, X: Any, Y: Any) -> Array:
+        """Log p(y | x) of each row: (n,)."""
+        x = self._rows(X)
+        y = self._targets(Y, x.shape[0])
+        xp = namespace(x, y, self.mixture.means)
+        m = len(self.rest)
+        covariance = self.covariance
+        const = -0.5 * (m * algebra.LOG_2PI + covariance.logdet)
+        out = []
+        for low, high in self.batches(x.shape[0]):
+            log_resp, each = self.parts(x[low:high])
+            v = xp.permute_dims(y[low:high, None, :] - each, (1, 2, 0))
+            delta = covariance.mahalanobis(v)  # (k, b)
+            out.append(logsumexp(log_resp + xp.permute_dims(const[:, None] - 0.5 * delta, (1, 0))))
+        return xp.concat(out) if out else xp.zeros((0,))
+
+    def responsibilities(self, X: Any) -> Array:
+        """The gates rₖ(x): (n, k)."""
+        return density.responsibilities(self.gate, self._rows(X))
+
+    # ---- one-dimensional laws of each output -----------------------------------------------------
+    def quantile(self, X: Any, q: Any) -> FloatArray:
+        """Quantiles of each output's own law.
+
+        Parameters
+        ----------
+        X : array (n, g)
+        q : float or array (c,)
+
+        Returns
+        -------
+        array (n, m), or (n, c, m) for several probabilities
+        """
+        levels = np.asarray(q, dtype=np.float64)
+        if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
+            raise InputError("expected probabilities between 0 and 1, one or a list of them")
+        x, m = self._rows(X), len(self.rest)
+        sd = np.sqrt(np.asarray(self.covariance.diagonal()))
+        out = np.empty((x.shape[0], levels.size, m))
+        for low, high in self.batches(x.shape[0], 8 * self.mixture.k):
+            log_resp, each = self.parts(x[low:high])
+            resp = np.exp(log_resp)
+            for j in range(m):
+                for i, level in enumerate(levels.ravel()):
+                    p = np.full(high - low, level)
+                    out[low:high, i, j] = univariate.row_quantile(
+                        p, resp, np.ascontiguousarray(each[:, :, j]), sd[:, j]
+                    )
+        return out[:, 0] if levels.ndim == 0 else out
+
+    def cdf(self, X: Any, Y: Any) -> FloatArray:
+        """P(output ≤ y) under each output's own law: (n, m)."""
+        x = self._rows(X)
+        y = self._targets(Y, x.shape[0])
+        sd = np.sqrt(np.asarray(self.covariance.diagonal()))
+        out = np.empty((x.shape[0], len(self.rest)))
+        for low, high in self.batches(x.shape[0]):
+            log_resp, each = self.parts(x[low:high])
+            z = (y[low:high, None, :] - each) / sd
+            out[low:high] = (np.exp(log_resp)[:, :, None] * univariate.ndtr(z)).sum(axis=1)
+        return out
+
+    # ---- draws and points ------------------------------------------------------------------------
+    def sample(self, X: Any, n: int | None = None, rng: Seed = None) -> FloatArray:
+        """Draws of y given each row.
+
+        Parameters
+        ----------
+        X : array (rows, g)
+        n : int, optional
+            Draws per row; one by default.
+        rng : int or numpy.random.Generator, optional
+
+        Returns
+        -------
+        array (rows, m), or (rows, n, m) where n is more than one
+        """
+        x = self._rows(X)
+        draws = 1 if n is None else int(n)
+        if draws < 1:
+            raise InputError(f"expected at least one draw per row, got {n}")
+        generator = np.random.default_rng(rng)
+        out = np.empty((x.shape[0], draws, len(self.rest)))
+        for low, high in self.batches(x.shape[0], draws * (self.mixture.k + len(self.rest))):
+            log_resp, each = self.parts(x[low:high])
+            chosen = _choose(np.exp(log_resp), draws, generator)  # (b, draws)
+            noise = self._noise(chosen.ravel(), generator)
+            rows = np.repeat(np.arange(high - low), draws)
+            picked = each[rows, chosen.ravel()] + noise
+            out[low:high] = picked.reshape(high - low, draws, -1)
+        return out[:, 0] if draws == 1 else out
+
+    def _noise(self, labels: FloatArray, generator: np.random.Generator) -> FloatArray:
+        """One draw of N(0, C) for each label: (len(labels), m)."""
+        noise = np.empty((len(labels), len(self.rest)))
+        order = np.argsort(labels, kind="stable")
+        bounds = np.searchsorted(labels[order], np.arange(self.mixture.k + 1))
+        for j in range(self.mixture.k):
+            where = order[bounds[j] : bounds[j + 1]]
+            if len(where):
+                z = generator.standard_normal((1, len(self.rest), len(where)))
+                noise[where] = self.covariance.take([j]).color(z)[0].T
+        return noise
+
+    def mode(self, X: Any) -> FloatArray:
+        """A mode of p(y | x): ascent from the best component mean of each row, (n, m).
+
+        The fixed point y ← (Σ rₖ Cₖ⁻¹)⁻¹ Σ rₖ Cₖ⁻¹ mₖ never descends (Carreira-Perpiñán 2000).
+        The highest mode can be missed where it lies far from every component's mean.
+        """
+        x = self._rows(X)
+        precision = np.asarray(self.covariance.precision())
+        out = np.empty((x.shape[0], len(self.rest)))
+        for low, high in self.batches(x.shape[0], self.mixture.k * len(self.rest) ** 2):
+            log_resp, each = self.parts(x[low:high])
+            out[low:high] = self._ascend(log_resp, each, precision)
+        return out
+
+    def _ascend(self, log_resp: FloatArray, each: FloatArray, precision: FloatArray) -> FloatArray:
+        const = log_resp - 0.5 * np.asarray(self.covariance.logdet)
+
+        everyone = np.arange(len(each))
+
+        def joint(y: FloatArray, rows: FloatArray) -> FloatArray:
+            gap = y[:, None, :] - each[rows]
+            pressed = np.einsum("kij,bkj->bki", precision, gap)
+            return np.asarray(const[rows] - 0.5 * np.einsum("bki,bki->bk", gap, pressed))
+
+        heights = np.stack(
+            [logsumexp(joint(each[:, j], everyone)) for j in range(each.shape[1])], axis=1
+        )
+        y = each[everyone, heights.argmax(axis=1)]
+        pulled = np.einsum("kij,bkj->bki", precision, each)
+        active = np.arange(len(y))
+        for _ in range(500):
+            log_joint = joint(y[active], active)
+            resp = np.exp(log_joint - logsumexp(log_joint)[:, None])
+            total = np.einsum("bk,kij->bij", resp, precision)
+            target = np.einsum("bk,bki->bi", resp, pulled[active])
+            new = np.linalg.solve(total, target[:, :, None])[:, :, 0]
+            moved = np.abs(new - y[active]).max(axis=1)
+            y[active] = new
+            active = active[moved > 1e-12 * (1 + np.abs(new).max(axis=1))]
+            if len(active) == 0:
+                break
+        return np.asarray(y)
+
+    def at(self, row: Any) -> Mixture:
+        """The law of the rest given one row of values (g,)."""
+        return algebra.condition(self.mixture, list(self.given), row)
+
+    def bind(self, X: Any) -> Predictive:
+        """The same law, bound to rows."""
+        return Predictive(self, self._rows(X))
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """A ``Conditional`` bound to rows: one predictive distribution per row.
+
+    Attributes
+    ----------
+    law : Conditional
+    rows : array (n, g)
+    """
+
+    law: Conditional
+    rows: Array
+
+    @cached_property
+    def mean(self) -> Array:
+        """E[y | x] (n, m)."""
+        return self.law.mean(self.rows)
+
+    @cached_property
+    def cov(self) -> Array:
+        """Cov[y | x] (n, m, m)."""
+        return self.law.cov(self.rows)
+
+    def log_density(self, y: Any) -> Array:
+        """Log p(y | x) (n,)."""
+        return self.law.log_density(self.rows, y)
+
+    def cdf(self, y: Any) -> FloatArray:
+        """P(output ≤ y) per output (n, m)."""
+        return self.law.cdf(self.rows, y)
+
+    def quantile(self, q: Any) -> FloatArray:
+        """Quantiles per output (n, m), or (n, c, m)."""
+        return self.law.quantile(self.rows, q)
+
+    def sample(self, n: int | None = None, rng: Seed = None) -> FloatArray:
+        """Draws (n_rows, m), or (n_rows, n, m)."""
+        return self.law.sample(self.rows, n, rng)
+
+
+def conditional(mix: Mixture, given: list[int]) -> Conditional:
+    """The batched law of the other columns; see ``Mixture.conditional``."""
+    rest = [j for j in range(mix.d) if j not in set(given)]
+    if not given:
+        raise InputError(
+            "expected at least one given column, got none; the law is then the mixture itself"
+        )
+    if not rest:
+        raise InputError(
+            f"expected at most {mix.d - 1} given columns, got all {mix.d}: nothing is left to "
+            "describe; log_density gives the density at a point"
+        )
+    return Conditional(mix, tuple(given), tuple(rest))
+
+
+def _choose(resp: FloatArray, draws: int, generator: np.random.Generator) -> FloatArray:
+    """Components (b, draws) drawn with probabilities resp (b, k)."""
+    edges = np.cumsum(resp, axis=1)
+    edges /= edges[:, -1:]
+    u = generator.random((len(resp), draws))
+    chosen = (u[:, :, None] >= edges[:, None, :]).sum(axis=2)
+    return np.asarray(np.minimum(chosen, resp.shape[1] - 1))

@@ -1,0 +1,117 @@
+"""Imputation: missing cells from the law of what is missing given what is there.
+
+Rows are grouped by their pattern of missing cells, one ``Conditional`` per pattern. A draw takes
+one component per row first and then all of the row's cells from it together, so that imputed
+cells keep their correlation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixtura.errors import InputError
+from mixtura.mixture.conditional import Conditional, conditional
+from mixtura.typing import FloatArray, Seed
+
+if TYPE_CHECKING:
+    from mixtura.mixture.mixture import Mixture
+
+__all__ = ["HOW", "impute"]
+
+HOW = ("mean", "median", "mode", "sample")
+
+
+def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> FloatArray:
+    """Fill NaN cells; see ``Mixture.impute``."""
+    if how not in HOW:
+        raise InputError(f"expected how among {', '.join(map(repr, HOW))}, got {how!r}")
+    if n_draws is not None and (how != "sample" or n_draws < 1):
+        raise InputError(
+            f"expected n_draws ≥ 1 and only with how='sample', got n_draws={n_draws}, how={how!r}"
+        )
+    rows = _rows(mix, x)
+    generator = np.random.default_rng(rng)
+    draws = 1 if n_draws is None else n_draws
+    out = np.repeat(rows[None], draws, axis=0)
+    missing = np.isnan(rows)
+    patterns, where = np.unique(missing, axis=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        if not pattern.any():
+            continue
+        inside = np.flatnonzero(where.ravel() == i)
+        filled = _fill(mix, rows[inside], pattern, how, draws, generator)
+        out[np.ix_(np.arange(draws), inside, np.flatnonzero(pattern))] = filled
+    return out[0] if n_draws is None else out
+
+
+def _rows(mix: Mixture, x: Any) -> FloatArray:
+    frame_columns = getattr(x, "columns", None)
+    if mix.columns is not None and frame_columns is not None:
+        missing = [c for c in mix.columns if c not in list(frame_columns)]
+        if missing:
+            raise InputError(
+                f"expected columns {', '.join(mix.columns)}, but "
+                f"{', '.join(missing)} are missing; add them or take marginal()"
+            )
+        x = x[list(mix.columns)]
+    try:
+        rows = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("expected numbers in X, with NaN where a cell is missing") from None
+    if rows.ndim != 2 or rows.shape[1] != mix.d:
+        raise InputError(f"expected X of shape (n, {mix.d}), got {rows.shape}")
+    if np.isinf(rows).any():
+        raise InputError(
+            "expected finite values or NaN in X, got infinity in "
+            f"{int(np.isinf(rows).any(axis=1).sum())} rows; mark unknown cells as NaN"
+        )
+    return rows
+
+
+def _fill(
+    mix: Mixture,
+    rows: FloatArray,
+    pattern: FloatArray,
+    how: str,
+    draws: int,
+    generator: np.random.Generator,
+) -> FloatArray:
+    """Values (draws, b, missing) for rows that share a pattern."""
+    given = np.flatnonzero(~pattern)
+    if len(given) == 0:
+        return _marginal(mix, len(rows), how, draws, generator)
+    law = conditional(mix, list(given))
+    x = rows[:, given]
+    if how == "sample":
+        drawn = law.sample(x, draws, generator)
+        return drawn[None] if draws == 1 else drawn.swapaxes(0, 1)
+    if how == "mean":
+        return np.asarray(law.mean(x))[None]
+    return (law.quantile(x, 0.5) if how == "median" else law.mode(x))[None]
+
+
+def _marginal(
+    mix: Mixture, n: int, how: str, draws: int, generator: np.random.Generator
+) -> FloatArray:
+    """Rows of which nothing is known get the mixture's own law."""
+    if how == "sample":
+        return np.asarray(mix.sample(n * draws, generator)).reshape(draws, n, mix.d)
+    if how == "mean":
+        value = np.asarray(mix.mean)
+    elif how == "median":
+        value = np.array([float(mix.marginal([j]).quantile(0.5)) for j in range(mix.d)])
+    else:
+        value = highest_mode(mix)
+    return np.broadcast_to(value, (1, n, mix.d))
+
+
+def highest_mode(mix: Mixture) -> FloatArray:
+    """The highest mode that ascent from the components' means finds (d,)."""
+    means = np.asarray(mix.means)
+    law = Conditional(mix, (), tuple(range(mix.d)))
+    ends = law._ascend(
+        np.asarray(mix.log_weights)[None], means[None], np.asarray(mix.covariance.precision())
+    )
+    return np.asarray(ends[0])
