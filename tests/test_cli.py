@@ -705,6 +705,17 @@ def test_termination_leaves_no_temporary_file(model):
     assert sorted(os.listdir()) == ["two.csv", "two.safetensors"]
 
 
+def test_a_terminal_without_our_characters(model):
+    done = subprocess.run(
+        [sys.executable, "-m", "mixtura", "describe", model],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0
+    assert b"2 components" in done.stdout
+    assert done.stderr == b""
+
+
 @pytest.mark.parametrize("package", ["typer", "rich"])
 def test_without_the_extra_its_name_is_told(package):
     code = f"import sys; sys.modules[{package!r}] = None; from mixtura.cli import main; main()"
@@ -747,7 +758,7 @@ def test_progress_on_a_terminal_and_in_a_log(two):
         Progress(3, "full", 7, -1.5, 1, 4, 2.0, None, trial, lambda: None),
     ]
     for display, words in (
-        (Live, ["[2/4]", "trying 3 components, full", "log-lik -1.5000", "about 80 s left"]),
+        (Live, ["[2/4]", "3 components, full · log-lik -1.5000", "80 s left"]),
         (Lines, ["[2/4]", "3 components, full: BIC 123.4", "7 iterations"]),
     ):
         console = Console(file=io.StringIO(), force_terminal=display is Live, width=120)

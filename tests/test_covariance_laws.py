@@ -41,6 +41,13 @@ def test_law(name, law, case):
     law(covariance_of(name, case.rng, case.k, case.d), case.rng)
 
 
+@pytest.mark.parametrize("d", [96, 97, 130])
+@pytest.mark.parametrize("name", NAMES)
+def test_kernels_of_many_columns(name, d):
+    case = Case(seed=9, k=2, d=d)
+    laws.forms_agree(covariance_of(name, case.rng, 2, d), case.rng)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @given(case=cases())
 def test_parameters_round_trip(name, case):
@@ -120,6 +127,17 @@ def _form_about_the_anchor(self, means, const, dtype, *, guarded=None):
     return FullCovariance.form(self, 0 * means, const, dtype, guarded=guarded)
 
 
+def _form_that_spoils_the_rows(self, means, const, dtype, *, guarded=None):
+    honest = FullCovariance.form(self, means, const, dtype, guarded=guarded)
+
+    def log_joint(self, x):
+        answer = honest.log_joint(x)
+        x *= 2
+        return answer
+
+    return lying(honest, log_joint=log_joint)
+
+
 def _take_all_alike(self, components):
     return LowRankCovariance(
         self.loadings[[0] * len(components)], self.noise[[0] * len(components)]
@@ -140,6 +158,7 @@ LIARS = [
     (laws.parts, "lowrank", {"take": _take_all_alike}),
     (laws.parts, "tied", {"scaled": lambda self, a, b=0.0: TiedCovariance(self.shared, self.k)}),
     (laws.forms_agree, "full", {"form": _form_about_the_anchor}),
+    (laws.forms_agree, "full", {"form": _form_that_spoils_the_rows}),
     (laws.observing, "full", {"observe": _observe_with_gain_of_the_noiseless}),
     (laws.conditioning, "full", {"conditional": _conditional_without_schur}),
     (laws.conditioning, "lowrank", {"conditional": _conditional_in_column_order}),

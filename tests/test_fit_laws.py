@@ -149,7 +149,7 @@ def test_guarded_kernels_expect_the_same(name):
     x = x + np.array([[0.0], [1e5], [-1e5]])[labels]
     rows = Rows(x, rng.uniform(0.5, 2.0, 90))
     model = model_from_start(rows, labels, 3, structure_of(name, 3), Added(1e-6))
-    assert model.kernel(np.float64).guarded
+    assert model.kernel(np.float64)[1].guarded
     stats, loglik, _ = Dense(batch_rows=13).expect(model, rows)
     resp, total = laws.brute_force(model.mixture(), rows)
     assert_allclose(loglik, total, rtol=1e-9)

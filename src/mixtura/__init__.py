@@ -13,8 +13,21 @@ from mixtura.covariance import (
 )
 from mixtura.errors import MixturaError
 from mixtura.estimators import GaussianMixture, MixtureRegressor
-from mixtura.io import load, save
-from mixtura.mixture import Mixture, blend
+from mixtura.io import export_onnx, load, save
+from mixtura.mixture import (
+    Mixture,
+    barycenter,
+    blend,
+    bures,
+    entropy,
+    geodesic,
+    kl,
+    l2,
+    match,
+    mmd,
+    sliced_wasserstein,
+    wasserstein,
+)
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,7 +40,18 @@ __all__ = [
     "Mixture",
     "MixtureRegressor",
     "TiedCovariance",
+    "barycenter",
     "blend",
+    "bures",
+    "entropy",
+    "export_onnx",
+    "geodesic",
+    "kl",
+    "l2",
     "load",
+    "match",
+    "mmd",
     "save",
+    "sliced_wasserstein",
+    "wasserstein",
 ]

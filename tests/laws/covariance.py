@@ -89,9 +89,11 @@ def forms_agree(cov: Covariance, rng: np.random.Generator) -> None:
     x = 2 * rng.standard_normal((7, cov.d))
     v = (x[None] - means[:, None]).swapaxes(1, 2)
     expected = np.einsum("kdn,kdn->nk", v, np.linalg.solve(cov.dense(), v))
+    kept = x.copy()
     for guarded in (False, True, None):
         form = cov.form(means, const, np.float64, guarded=guarded)
         close(form.log_joint(x), const - 0.5 * expected, 1e-9)
+        np.testing.assert_array_equal(x, kept)
 
 
 def _mixed_channel(rng: np.random.Generator, d: int) -> Diagonal:

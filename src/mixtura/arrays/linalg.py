@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.linalg import solve_triangular as _scipy_solve_triangular
 
 from mixtura.arrays.kernels import SMALL, solve_lower, solve_lower_adjoint
-from mixtura.arrays.namespace import is_numpy, namespace
+from mixtura.arrays.namespace import detached, is_numpy, namespace, to_numpy
 from mixtura.errors import NotPositiveDefiniteError
 from mixtura.typing import Array
 
-__all__ = ["cholesky", "logsumexp", "solve_cholesky", "solve_triangular", "symmetrise", "transpose"]
+__all__ = [
+    "cholesky",
+    "log",
+    "logsumexp",
+    "solve_cholesky",
+    "solve_triangular",
+    "symmetrise",
+    "transpose",
+]
 
 
 def transpose(a: Array) -> Array:
@@ -34,6 +40,8 @@ def cholesky(a: Array, what: str = "covariance") -> Array:
         Naming the first component that has no factor, and its smallest eigenvalue.
     """
     xp = namespace(a)
+    if not is_numpy(a):
+        a = symmetrise(a)  # a factor sees one triangle only: this gives both their gradients
     try:
         factor = xp.linalg.cholesky(a)
     except Exception as error:  # every library raises its own LinAlgError
@@ -46,9 +54,7 @@ def cholesky(a: Array, what: str = "covariance") -> Array:
 
 
 def _not_positive_definite(a: Array, what: str) -> NotPositiveDefiniteError:
-    if not is_numpy(a):
-        return NotPositiveDefiniteError(f"expected positive definite matrices for the {what}")
-    matrices = np.asarray(a).reshape((-1, *a.shape[-2:]))
+    matrices = to_numpy(a).reshape((-1, *a.shape[-2:]))
     for j, matrix in enumerate(matrices):
         if not np.isfinite(matrix).all():
             return NotPositiveDefiniteError(
@@ -69,10 +75,9 @@ def _not_positive_definite(a: Array, what: str) -> NotPositiveDefiniteError:
 def solve_triangular(factor: Array, b: Array, *, adjoint: bool = False) -> Array:
     """Solve L x = b (or Lᵀ x = b) for lower L (..., d, d) and b (..., d, p), batched."""
     if not is_numpy(factor):
-        torch = _torch_linalg(factor)
-        if adjoint:
-            return torch.solve_triangular(transpose(factor), b, upper=True)
-        return torch.solve_triangular(factor, b, upper=False)
+        xp = namespace(factor, b)
+        matrix = transpose(factor) if adjoint else factor
+        return xp.linalg.solve_triangular(matrix, b, upper=adjoint)
     shape = np.broadcast_shapes(factor.shape[:-2], b.shape[:-2])
     factors = np.broadcast_to(factor, (*shape, *factor.shape[-2:]))
     sides = np.broadcast_to(b, (*shape, *b.shape[-2:]))
@@ -90,24 +95,25 @@ def solve_triangular(factor: Array, b: Array, *, adjoint: bool = False) -> Array
     return out
 
 
-def _torch_linalg(array: Array) -> Any:
-    import torch
-
-    return torch.linalg
-
-
 def solve_cholesky(factor: Array, b: Array) -> Array:
     """Solve L Lᵀ x = b."""
     return solve_triangular(factor, solve_triangular(factor, b), adjoint=True)
 
 
+def log(a: Array) -> Array:
+    """Log of non-negative numbers: −inf at zero, where the gradient is zero and not infinite."""
+    if is_numpy(a):
+        with np.errstate(divide="ignore"):
+            return np.log(a)
+    xp = namespace(a)
+    zero = a == 0  # twice, since 0 · inf in a branch that is not taken is NaN in its gradient
+    return xp.where(zero, xp.full_like(a, -xp.inf), xp.log(xp.where(zero, xp.ones_like(a), a)))
+
+
 def logsumexp(a: Array, axis: int = -1) -> Array:
     """Stable log Σ exp along an axis; −inf where every term is −inf."""
     xp = namespace(a)
-    top = xp.max(a, axis=axis, keepdims=True)
+    top = detached(xp.max(a, axis=axis, keepdims=True))
     safe = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     total = xp.sum(xp.exp(a - safe), axis=axis, keepdims=True)
-    if is_numpy(a):
-        with np.errstate(divide="ignore"):
-            return np.squeeze(np.log(total) + safe, axis=axis)
-    return xp.squeeze(xp.log(total) + safe, axis=axis)
+    return xp.squeeze(log(total) + safe, axis=axis)

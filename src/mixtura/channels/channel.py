@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mixtura.arrays.namespace import to_numpy
 from mixtura.typing import Array, FloatArray
 
 __all__ = ["Channel", "Diagonal", "Linear"]
@@ -24,14 +25,22 @@ class Diagonal:
     ----------
     variance : array (d,)
         Noise variance of each column: 0 exact, inf missing.
+    common : array (), optional
+        The one variance of all columns, where they share it by construction and not by chance.
+    seen : array of int, optional
+        Positions of the columns that are not missing, where they are known beforehand.
     """
 
-    variance: FloatArray
+    variance: Array
+    common: Array | None = None
+    seen: FloatArray | None = None
 
     @property
     def observed(self) -> FloatArray:
         """Positions of the columns of which anything is known."""
-        return np.flatnonzero(np.isfinite(self.variance))
+        if self.seen is not None:
+            return self.seen
+        return np.flatnonzero(np.isfinite(to_numpy(self.variance)))
 
 
 @dataclass(frozen=True, eq=False)

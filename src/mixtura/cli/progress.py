@@ -141,8 +141,7 @@ class Live(Silent):
         narrow = Column(no_wrap=True, overflow="ellipsis")
         self.progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[tried]}", markup=False, table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[detail]}", markup=False, table_column=narrow),
+            TextColumn("{task.description}", markup=False, table_column=narrow),
             console=console,
             transient=True,
             refresh_per_second=8,
@@ -151,7 +150,7 @@ class Live(Silent):
 
     def __enter__(self) -> Live:
         self.progress.start()
-        self.task = self.progress.add_task("", total=None, tried="starting", detail="")
+        self.task = self.progress.add_task("starting", total=None)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -162,17 +161,19 @@ class Live(Silent):
         if trial is not None and trial.error is None and trial.bic < self.best:
             self.best = trial.bic
         if progress.remaining is not None:
-            clock = f"about {seconds(progress.remaining)} left"
+            clock = f"{seconds(progress.remaining)} left"
         else:
             clock = f"{seconds(progress.elapsed)} so far"
-        parts = [f"log-lik {progress.log_likelihood:.4f}", f"iteration {progress.n_iter}"]
+        # The line is cut where the terminal ends: what matters most comes first.
+        parts = [
+            f"{_place(progress)} {_tried(progress)}",
+            f"log-lik {progress.log_likelihood:.4f}",
+            clock,
+            f"iteration {progress.n_iter}",
+        ]
         if self.best < math.inf:
             parts.append(f"best BIC {self.best:,.1f}")
-        self.progress.update(
-            self.task,
-            tried=f"{_place(progress)} trying {_tried(progress)}",
-            detail=" · ".join([*parts, clock]),
-        )
+        self.progress.update(self.task, description=" · ".join(parts))
 
 
 def _place(progress: Any) -> str:

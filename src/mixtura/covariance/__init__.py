@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mixtura.covariance.averages import bures_mean, log_euclidean_mean
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import Diagonal, DiagonalCovariance
 from mixtura.covariance.floor import Added, Clipped, Floor
@@ -36,7 +37,9 @@ __all__ = [
     "Structure",
     "Tied",
     "TiedCovariance",
+    "bures_mean",
     "fuse",
+    "log_euclidean_mean",
     "plus",
     "stack",
     "structure",

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import cholesky, solve_cholesky, symmetrise, transpose
-from mixtura.arrays.namespace import namespace
+from mixtura.arrays.namespace import as_float, known, namespace
 from mixtura.channels import Channel, Diagonal, Linear
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form
@@ -132,6 +133,21 @@ class Covariance(ABC):
         return lambda x, j: np.asarray(self.take([j]).whiten(x.T[None])[0].T, dtype=dtype)
 
     # ---- what is inherited -------------------------------------------------------------------
+    @property
+    def n_normals(self) -> int:
+        """Standard normal numbers in a draw."""
+        return self.d
+
+    def drawn(self, z: Array) -> Array:
+        """Draws (k, d, p) with covariance Σ from standard normal Z (k, n_normals, p); a gradient
+        flows to the parameters."""
+        return self.color(z)
+
+    def converted(self, change: Callable[[Array], Array]) -> Covariance:
+        """The same covariance with ``change`` applied to every array that defines it."""
+        changed = {name: change(array) for name, array in self.parameters().items()}
+        return type(self).from_parameters(changed, self.k, self.d)
+
     def widened(self) -> Covariance:
         """The same matrices one rung higher on the ladder."""
         return _full(self.dense())
@@ -157,6 +173,12 @@ class Covariance(ABC):
         xp = namespace(v)
         z = self.whiten(v)
         return xp.sum(z * z, axis=-2)
+
+    def forget(self) -> None:
+        """Drop factors that were derived and kept; they are derived again when asked for."""
+        for name, attribute in vars(type(self)).items():
+            if isinstance(attribute, derived):
+                self.__dict__.pop(name, None)
 
     def plus_same(self, other: Any) -> Covariance:
         """Σ + Σ' for a covariance of the same class, component by component."""
@@ -189,9 +211,9 @@ class Covariance(ABC):
         """The law of x given y = A x + e, up to the means."""
         if isinstance(channel, Diagonal):
             return self._observe_cells(channel)
-        xp = namespace(channel.operator, *self.parameters().values())
-        a, s = channel.operator, channel.noise
         sigma = self.dense()
+        a, s = as_float(channel.operator, like=sigma), as_float(channel.noise, like=sigma)
+        xp = namespace(a, s, sigma)
         cross = a @ sigma  # cov(y, x) (k, p, d)
         evidence = symmetrise(cross @ transpose(a)) + s
         gain = transpose(solve_cholesky(cholesky(evidence, "observation's covariance"), cross))
@@ -205,9 +227,9 @@ class Covariance(ABC):
 
     def _observe_cells(self, channel: Diagonal) -> Law:
         columns = channel.observed
-        selector = np.zeros((len(columns), self.d))
-        selector[np.arange(len(columns)), columns] = 1.0
-        return self.observe(Linear(selector, np.diag(channel.variance[columns])))
+        eye = as_float(np.eye(self.d), like=channel.variance)
+        noise = channel.variance[columns] * eye[columns][:, columns]
+        return self.observe(Linear(eye[columns], noise))
 
     def conditional(self, given: Any, rest: Any) -> tuple[Any, Covariance]:
         """Law of the columns ``rest`` given exact values of the columns ``given``.
@@ -300,11 +322,12 @@ def check_budget(k: int, d: int, what: str) -> None:
         )
 
 
-def is_scaled_selector(operator: Any) -> tuple[FloatArray, FloatArray] | None:
+def is_scaled_selector(operator: Any) -> tuple[FloatArray, Array] | None:
     """Columns and factors of a matrix with one non-zero per row, all in distinct columns."""
-    if not isinstance(operator, np.ndarray):
+    values = known(operator)
+    if values is None:
         return None
-    nonzero = operator != 0
+    nonzero = values != 0
     if not (nonzero.sum(axis=1) == 1).all() or (nonzero.sum(axis=0) > 1).any():
         return None
     columns = nonzero.argmax(axis=1)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from mixtura.arrays.namespace import as_float, freeze, is_numpy, namespace
+from mixtura.arrays.derived import derived
+from mixtura.arrays.namespace import as_float, freeze, holds, namespace, to_numpy
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
-from mixtura.errors import NotPositiveDefiniteError
+from mixtura.errors import ConstructionError, NotPositiveDefiniteError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import MomentKind, Statistics
 from mixtura.typing import Array, FloatArray
@@ -24,16 +24,15 @@ __all__ = ["Diagonal", "DiagonalCovariance", "diagonal_form", "positive"]
 
 def positive(variance: Array) -> Array:
     """Return the variances, or raise where one is not positive and finite."""
-    if is_numpy(variance):
-        good = (variance > 0) & np.isfinite(variance)
-        if not good.all():
-            where = np.argwhere(~good)[0]
-            value = variance[tuple(where)]
-            raise NotPositiveDefiniteError(
-                f"expected positive, finite variances, got {value:.3g} in component {where[0]}"
-                + (f", column {where[1]}" if len(where) > 1 else "")
-                + "; give every variance a positive value"
-            )
+    good = (variance > 0) & namespace(variance).isfinite(variance)
+    if not holds(good):
+        where = np.argwhere(~to_numpy(good))[0]
+        value = to_numpy(variance)[tuple(where)]
+        raise NotPositiveDefiniteError(
+            f"expected positive, finite variances, got {value:.3g} in component {where[0]}"
+            + (f", column {where[1]}" if len(where) > 1 else "")
+            + "; give every variance a positive value"
+        )
     return variance
 
 
@@ -53,6 +52,10 @@ class DiagonalCovariance(Covariance):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variance", freeze(as_float(self.variance)))
+        if self.variance.ndim != 2:
+            raise ConstructionError(
+                f"expected variances of shape (k, d), got {tuple(self.variance.shape)}"
+            )
 
     @property
     def k(self) -> int:  # type: ignore[override]
@@ -64,7 +67,7 @@ class DiagonalCovariance(Covariance):
         """Number of columns."""
         return int(self.variance.shape[1])
 
-    @cached_property
+    @derived
     def logdet(self) -> Array:
         xp = namespace(self.variance)
         return xp.sum(xp.log(positive(self.variance)), axis=-1)
@@ -113,11 +116,12 @@ class DiagonalCovariance(Covariance):
     def _observe_cells(self, channel: CellNoise) -> Law:
         columns, s = channel.observed, channel.variance
         xp = namespace(self.variance)
-        total = self.variance[:, columns] + xp.asarray(s[columns])
+        s = as_float(s, like=self.variance)
+        total = self.variance[:, columns] + s[columns]
         kappa = self.variance[:, columns] / total
         # Missing cells keep their variance; where s = 0 the cell is known exactly.
-        kept = xp.asarray(np.where(np.isfinite(s), s, 1.0))
-        known = xp.asarray(np.isfinite(s))
+        known = xp.isfinite(s)
+        kept = xp.where(known, s, xp.ones_like(s))
         shrunk = self.variance * kept / (self.variance + kept)
         residual = xp.where(known, shrunk, self.variance)
 

@@ -150,7 +150,8 @@ class Mapped(Form):
         return self.inner.guarded
 
     def log_joint(self, x: FloatArray) -> FloatArray:
-        return self.inner.log_joint(np.ascontiguousarray(self.whiten(x, 0)))
+        whitened = self.whiten(x.copy(), 0)  # a whitener may work in the memory of its rows
+        return self.inner.log_joint(np.ascontiguousarray(whitened))
 
     def row_floats(self, d: int, k: int) -> int:
         return 2 * d + self.inner.row_floats(d, k)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
+from scipy.linalg import get_blas_funcs
 
+from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import (
     cholesky,
     solve_cholesky,
@@ -22,6 +22,7 @@ from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
+from mixtura.errors import ConstructionError
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Statistics
 from mixtura.statistics.kinds import triangle
@@ -31,8 +32,6 @@ __all__ = ["Full", "FullCovariance"]
 
 #: Beyond this many columns the quadratic features would leave the cache.
 MAX_QUADRATIC_COLUMNS = 96
-#: Columns whitened at a time, so that the zero half of the factor is skipped.
-BLOCK = 192
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +50,9 @@ class FullCovariance(Covariance):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", freeze(as_float(self.values)))
+        shape = tuple(self.values.shape)
+        if len(shape) != 3 or shape[1] != shape[2]:
+            raise ConstructionError(f"expected matrices of shape (k, d, d), got {shape}")
 
     @property
     def k(self) -> int:  # type: ignore[override]
@@ -62,12 +64,12 @@ class FullCovariance(Covariance):
         """Number of columns."""
         return int(self.values.shape[-1])
 
-    @cached_property
+    @derived
     def cholesky(self) -> Array:
         """Lower factors L (k, d, d), Σ = L Lᵀ."""
         return cholesky(self.values)
 
-    @cached_property
+    @derived
     def logdet(self) -> Array:
         xp = namespace(self.values)
         return 2 * xp.sum(xp.log(xp.linalg.diagonal(self.cholesky)), axis=-1)
@@ -118,16 +120,12 @@ class FullCovariance(Covariance):
 
     def _observe_cells(self, channel: CellNoise) -> Law:
         columns, s = channel.observed, channel.variance
-        xp = namespace(self.values)
-        noise = xp.asarray(np.diag(s[columns]), dtype=self.values.dtype)
+        place = as_float(np.eye(self.d)[columns], like=self.values)
+        noise = as_float(s, like=self.values)[columns] * place[:, columns]
         cross = self.values[:, columns, :]  # cov(y, x)
         evidence = cross[:, :, columns] + noise
         gain = transpose(solve_cholesky(cholesky(evidence, "observation's covariance"), cross))
-        place = np.zeros((len(columns), self.d))
-        place[np.arange(len(columns)), columns] = 1.0
-        rest = xp.asarray(np.eye(self.d), dtype=self.values.dtype) - gain @ xp.asarray(
-            place, dtype=self.values.dtype
-        )
+        rest = as_float(np.eye(self.d), like=self.values) - gain @ place
         residual = rest @ self.values @ transpose(rest) + gain @ noise @ transpose(gain)
         return Law(
             FullCovariance(evidence), lambda v: gain @ v, FullCovariance(symmetrise(residual))
@@ -144,20 +142,21 @@ class FullCovariance(Covariance):
         return self.k * self.d * (self.d + 1) // 2
 
     def row_whitener(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
-        trtri = get_lapack_funcs("trtri", (self.cholesky,))
-        inverses = np.empty((self.k, self.d, self.d), dtype=dtype)
-        for j, factor in enumerate(self.cholesky):
-            inverses[j] = np.triu(trtri(factor, lower=1)[0].T)  # L⁻ᵀ, upper triangular
+        if self.d > MAX_QUADRATIC_COLUMNS:
+            return self._substitution(dtype)
+        eye = np.broadcast_to(np.eye(self.d), (self.k, self.d, self.d))
+        inverses = np.swapaxes(self.whiten(eye), 1, 2).astype(dtype)  # L⁻ᵀ
+        return lambda x, j: np.asarray(x @ inverses[j])
+
+    def _substitution(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
+        """Forward substitution: half the work of a product, and no inverses to hold."""
+        factors = self.cholesky
+        trsm = get_blas_funcs("trsm", dtype=dtype)
 
         def whiten(x: FloatArray, j: int) -> FloatArray:
-            upper = inverses[j]
-            if self.d <= BLOCK:
-                return np.asarray(x @ upper)
-            z = np.empty_like(x)
-            for start in range(0, self.d, BLOCK):
-                stop = min(start + BLOCK, self.d)
-                np.matmul(x[:, :stop], upper[:stop, start:stop], out=z[:, start:stop])
-            return z
+            upper = factors[j].T.astype(dtype, order="F", copy=False)
+            z = trsm(1.0, upper, x.T, lower=0, trans_a=1, overwrite_b=1)
+            return np.asarray(z.T)
 
         return whiten
 
@@ -195,7 +194,9 @@ class Full(Structure):
         return FullMoments()
 
     def fit(self, stats: Statistics, previous: Covariance | None, floor: Floor) -> FullCovariance:
-        return FullCovariance(floor.matrices(stats.spread()))
+        values = floor.matrices(stats.spread())
+        values.flags.writeable = False  # nobody else holds it: no copy is needed
+        return FullCovariance(values)
 
     def n_parameters(self, k: int, d: int) -> int:
         return k * d * (d + 1) // 2

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import transpose
-from mixtura.arrays.namespace import as_float, freeze, is_numpy, namespace
+from mixtura.arrays.namespace import as_float, freeze, known, namespace
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import DiagonalCovariance, diagonal_form, positive
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form
+from mixtura.errors import ConstructionError
 from mixtura.statistics import MomentKind, Statistics, Trace
 from mixtura.typing import Array, FloatArray
 
@@ -41,13 +42,17 @@ class IsotropicCovariance(Covariance):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variance", freeze(as_float(self.variance)))
+        if self.variance.ndim != 1:
+            raise ConstructionError(
+                f"expected variances of shape (k,), got {tuple(self.variance.shape)}"
+            )
 
     @property
     def k(self) -> int:  # type: ignore[override]
         """Number of components."""
         return int(self.variance.shape[0])
 
-    @cached_property
+    @derived
     def logdet(self) -> Array:
         xp = namespace(self.variance)
         return self.d * xp.log(positive(self.variance))
@@ -79,13 +84,15 @@ class IsotropicCovariance(Covariance):
 
     def rescaled(self, factors: Array) -> Covariance:
         square = factors * factors
-        if is_numpy(square) and np.all(square == square[0]):
+        values = known(square)
+        if values is not None and np.all(values == values[0]):
             return IsotropicCovariance(self.variance * square[0], self.d)
         return self.widened().rescaled(factors)
 
     def linear(self, operator: Array) -> Covariance:
-        if is_numpy(operator):  # c Q with orthonormal rows keeps it isotropic
-            gram = operator @ transpose(operator)
+        values = known(operator)
+        if values is not None:  # c Q with orthonormal rows keeps it isotropic
+            gram = values @ transpose(values)
             square = float(gram[0, 0])
             if np.allclose(gram, square * np.eye(len(gram)), rtol=0, atol=1e-14 * abs(square)):
                 return IsotropicCovariance(square * self.variance, int(operator.shape[0]))
@@ -102,14 +109,18 @@ class IsotropicCovariance(Covariance):
         return IsotropicCovariance(joined, self.d)
 
     def _observe_cells(self, channel: CellNoise) -> Law:
-        s = channel.variance
-        if not np.isfinite(s).all() or np.any(s != s[0]):
-            return self.widened().observe(channel)
-        total = self.variance + s[0]
+        s = channel.common
+        if s is None:
+            cells = known(channel.variance)
+            if cells is None or not np.isfinite(cells).all() or np.any(cells != cells[0]):
+                return self.widened().observe(channel)
+            s = channel.variance[0]
+        s = as_float(s, like=self.variance)
+        total = self.variance + s
         return Law(
             evidence=IsotropicCovariance(total, self.d),
             gain=lambda v: (self.variance / total)[:, None, None] * v,
-            residual=IsotropicCovariance(self.variance * (s[0] / total), self.d),
+            residual=IsotropicCovariance(self.variance * (s / total), self.d),
         )
 
     def conditional(self, given: Any, rest: Any) -> tuple[Any, Covariance]:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import cholesky, solve_cholesky, solve_triangular, transpose
-from mixtura.arrays.namespace import as_float, freeze, namespace
+from mixtura.arrays.namespace import as_float, freeze, join, namespace
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import positive, scatter_columns
@@ -61,9 +61,11 @@ class LowRankCovariance(Covariance):
     rung = 2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loadings", freeze(as_float(self.loadings)))
-        object.__setattr__(self, "noise", freeze(as_float(self.noise)))
-        if tuple(self.loadings.shape[:2]) != tuple(self.noise.shape):
+        loadings, noise = join(as_float(self.loadings), as_float(self.noise))
+        object.__setattr__(self, "loadings", freeze(loadings))
+        object.__setattr__(self, "noise", freeze(noise))
+        shapes = tuple(self.loadings.shape), tuple(self.noise.shape)
+        if (len(shapes[0]), len(shapes[1])) != (3, 2) or shapes[0][:2] != shapes[1]:
             raise ConstructionError(
                 f"expected loadings (k, d, r) and noise (k, d) that agree, got "
                 f"{tuple(self.loadings.shape)} and {tuple(self.noise.shape)}"
@@ -84,29 +86,29 @@ class LowRankCovariance(Covariance):
         """Number of factors r."""
         return int(self.loadings.shape[2])
 
-    @cached_property
+    @derived
     def _root(self) -> Array:
         return namespace(self.noise).sqrt(positive(self.noise))[:, :, None]
 
-    @cached_property
+    @derived
     def _scaled(self) -> Array:
         """W̃ = Ψ^(−½) W."""
         return self.loadings / self._root
 
-    @cached_property
+    @derived
     def _inner(self) -> Array:
         """The Cholesky factor of M = I + W̃ᵀ W̃ (k, r, r)."""
         xp = namespace(self.noise)
         eye = xp.eye(self.rank, dtype=self.noise.dtype, device=self.noise.device)
         return cholesky(transpose(self._scaled) @ self._scaled + eye)
 
-    @cached_property
+    @derived
     def _spectrum(self) -> tuple[Array, Array]:
         """Orthonormal Q (k, d, r) and λ (k, r) with W̃ W̃ᵀ = Q diag(λ) Qᵀ."""
         q, root, _ = namespace(self.noise).linalg.svd(self._scaled, full_matrices=False)
         return q, root * root
 
-    @cached_property
+    @derived
     def logdet(self) -> Array:
         xp = namespace(self.noise)
         inner = xp.sum(xp.log(xp.linalg.diagonal(self._inner)), axis=-1)
@@ -123,6 +125,15 @@ class LowRankCovariance(Covariance):
 
     def color(self, z: Array) -> Array:
         return self._root * self._root_function(z, 0.5)
+
+    @property
+    def n_normals(self) -> int:
+        """Standard normal numbers in a draw: one per factor, and one per column."""
+        return self.rank + self.d
+
+    def drawn(self, z: Array) -> Array:
+        # W z + Ψ^(½) z' needs no spectrum, whose gradient is not defined where values repeat.
+        return self.loadings @ z[:, : self.rank] + self._root * z[:, self.rank :]
 
     def _root_function(self, y: Array, power: float) -> Array:
         """(I + W̃ W̃ᵀ)^power y through the thin spectrum."""
@@ -188,7 +199,7 @@ class LowRankCovariance(Covariance):
         xp = namespace(self.noise)
         columns, s = channel.observed, channel.variance
         seen = self.loadings[:, columns, :]
-        total = self.noise[:, columns] + xp.asarray(s[columns])
+        total = self.noise[:, columns] + as_float(s, like=self.noise)[columns]
         kappa = self.noise[:, columns] / total
         scaled = seen / total[:, :, None]
         eye = xp.eye(self.rank, dtype=self.noise.dtype, device=self.noise.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,9 @@ class TiedCovariance(Covariance):
         """Number of columns."""
         return self.shared.d
 
+    def forget(self) -> None:
+        self.shared.forget()
+
     def _spread(self, array: Array) -> Array:
         return namespace(array).broadcast_to(array, (self.k, *array.shape[1:]))
 
@@ -75,6 +78,14 @@ class TiedCovariance(Covariance):
 
     def color(self, z: Array) -> Array:
         return self.shared.color(z)
+
+    @property
+    def n_normals(self) -> int:
+        """Standard normal numbers in a draw."""
+        return self.shared.n_normals
+
+    def drawn(self, z: Array) -> Array:
+        return self.shared.drawn(z)
 
     def mahalanobis(self, v: Array) -> Array:
         return self.shared.mahalanobis(v)
@@ -112,6 +123,9 @@ class TiedCovariance(Covariance):
     def conditional(self, given: Any, rest: Any) -> tuple[Any, Covariance]:
         gain, covariance = self.shared.conditional(given, rest)
         return gain, TiedCovariance(covariance, self.k)
+
+    def converted(self, change: Callable[[Array], Array]) -> TiedCovariance:
+        return TiedCovariance(self.shared.converted(change), self.k)
 
     def parameters(self) -> dict[str, Array]:
         return self.shared.parameters()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = ["CallbackSupport", "fit_context", "fit_end", "managed"]
@@ -19,12 +19,17 @@ except ImportError:  # scikit-learn 1.8
     callback_management_context = None
 
 
-def managed(estimator: Any) -> AbstractContextManager[Any]:
+@contextmanager
+def managed(estimator: Any) -> Iterator[None]:
     """Tear callbacks down when the fit ends, however it ends."""
     if callback_management_context is None:
-        return nullcontext()
-    context: AbstractContextManager[Any] = callback_management_context(estimator)
-    return context
+        yield
+        return
+    try:
+        with callback_management_context(estimator):
+            yield
+    finally:
+        estimator.__dict__.pop("_callback_root", None)
 
 
 def fit_context(estimator: Any, X: Any) -> Callable[[], bool] | None:

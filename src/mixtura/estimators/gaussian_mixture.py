@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mixtura.covariance import ALIASES, STRUCTURES, LowRankCovariance, Structure, structure
+from mixtura.covariance import ALIASES, STRUCTURES, Structure, structure
 from mixtura.errors import InputError
 from mixtura.estimators.callbacks import CallbackSupport, fit_context, fit_end, managed
 from mixtura.estimators.parameters import (
@@ -32,8 +32,7 @@ from mixtura.fit.engines import Dense
 from mixtura.fit.initialise import STARTS, model_from_start
 from mixtura.fit.model import GaussianModel
 from mixtura.fit.search import SearchResult, make_floor, search
-from mixtura.mixture import Mixture
-from mixtura.mixture.convert import sklearn_parameters
+from mixtura.mixture.convert import precision_factors, sklearn_parameters
 from mixtura.sources import Rows
 from mixtura.sources.rows import as_rows, as_weights
 from mixtura.typing import FloatArray
@@ -261,18 +260,16 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         best: Fit | None = None
         for start in range(1 if resume or self.resp_init is not None else self.n_init):
             self._say_start(start)
-            if resume:
-                model = replace(self._model, structure=rule, floor=floor)
-                previous = self.lower_bound_
-            else:
-                model, previous = self._start(rows, rule, floor, k, random_state), -np.inf
             fit = run(
-                model,
+                # Not held here, so that a large start does not outlive the first iteration.
+                replace(self._model, structure=rule, floor=floor)
+                if resume
+                else self._start(rows, rule, floor, k, random_state),
                 rows,
                 Dense(),
                 max_iter=self.max_iter,
                 tol=self.tol,
-                previous=previous,
+                previous=self.lower_bound_ if resume else -np.inf,
                 callback=self._watch(report),
             )
             self._say_end(fit)
@@ -339,15 +336,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.mixture_ = mix = model.mixture(names)
         self.weights_ = mix.weights.astype(dtype)
         self.means_ = mix.means.astype(dtype)
-        self._arrays = None
-        if not isinstance(mix.covariance, LowRankCovariance):
-            _, covariances, factors = sklearn_parameters(mix)
-            precisions = (
-                factors @ np.swapaxes(factors, -1, -2)
-                if mix.covariance.name in ("full", "tied")
-                else factors**2
-            )
-            self._arrays = tuple(a.astype(dtype) for a in (covariances, factors, precisions))
+        self._arrays: dict[int, FloatArray] = {}
         self.n_components_ = mix.k
         self.covariance_type_ = (
             found.best.covariance_type
@@ -366,12 +355,21 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
 
     # ---- attributes in scikit-learn's shapes ----------------------------------------------------
     def _array(self, i: int) -> FloatArray:
+        """Matrices in scikit-learn's shapes, made when they are first asked for."""
         if not hasattr(self, "_arrays"):
             raise AttributeError("the mixture is not fitted yet; call fit() first")
-        if self._arrays is None:  # dense matrices of a low-rank mixture, only when asked for
-            mix: Mixture = self.mixture_
-            return np.asarray(sklearn_parameters(mix)[i + 1])
-        return np.asarray(self._arrays[i])
+        if i not in self._arrays:
+            values = sklearn_parameters(self.mixture_)[1] if i == 0 else self._factors(i)
+            self._arrays[i] = np.asarray(values, dtype=self.means_.dtype)
+        return self._arrays[i]
+
+    def _factors(self, i: int) -> FloatArray:
+        name, factors = precision_factors(self.mixture_)
+        if i == 1:
+            return np.asarray(factors)
+        matrices = name in ("full", "tied")
+        precisions = factors @ np.swapaxes(factors, -1, -2) if matrices else factors**2
+        return np.asarray(precisions)
 
     @property
     def covariances_(self) -> FloatArray:

@@ -190,8 +190,9 @@ class MixtureRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def predict_interval(self, X: Any, level: float = 0.9) -> FloatArray:
         """Equal-tailed intervals that hold y with probability ``level``: (n, 2), or (n, 2, m)."""
-        if not 0 < level < 1:
-            raise InputError(f"expected a level between 0 and 1, such as 0.9, got {level}")
+        share: Any = level
+        if not isinstance(share, Real) or not 0 < float(share) < 1:
+            raise InputError(f"expected a level between 0 and 1, such as 0.9, got {level!r}")
         x = self._rows(X)
         tail = (1 - level) / 2
         return self._shaped(self.conditional_.quantile(x, [tail, 1 - tail]))

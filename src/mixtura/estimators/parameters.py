@@ -22,7 +22,7 @@ from mixtura.covariance import (
     Tied,
     TiedCovariance,
 )
-from mixtura.errors import InputError
+from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.typing import FloatArray
 
 __all__ = ["check_means", "check_resp", "check_weights", "covariance_from_precisions"]
@@ -111,10 +111,16 @@ def covariance_from_precisions(
             return DiagonalCovariance(1 / p), p
         return IsotropicCovariance(1 / p, d), p
     matrices = p if name == "full" else p[None]
-    symmetric = np.allclose(matrices, matrices.swapaxes(1, 2))
-    if not symmetric or (np.linalg.eigvalsh(matrices) <= 0).any():
-        raise InputError(f"'{name} precision' should be symmetric, positive-definite")
-    full = FullCovariance(FullCovariance(matrices).precision())
+    values = np.empty_like(matrices)
+    for j, matrix in enumerate(matrices):
+        try:
+            if not np.allclose(matrix, matrix.T):
+                raise NotPositiveDefiniteError
+            values[j] = FullCovariance(matrix[None]).precision()[0]
+        except NotPositiveDefiniteError:
+            raise InputError(f"'{name} precision' should be symmetric, positive-definite") from None
+    values.flags.writeable = False
+    full = FullCovariance(values)
     return (full if name == "full" else TiedCovariance(full, k)), p
 
 

@@ -89,6 +89,7 @@ def run(
         trace.append(objective)
         mended = recovery(model, stats, rows, n_iter)
         lost, model = mended is not model, mended
+        del stats, mended  # large where there are many columns
         if callback is not None and callback(Step(n_iter, objective, model)) is True:
             break
         if not lost and abs(objective - previous) < tol:

@@ -107,10 +107,12 @@ def _seeds(
 
 
 def random_responsibilities(rows: Rows, k: int, random_state: Any) -> Start:
-    """Uniform random responsibilities."""
+    """Uniform random responsibilities, the same for rows that repeat."""
+    x, _, place = merged(rows)
     rng = check_random_state(random_state)
-    resp = rng.uniform(size=(rows.n, k)).astype(rows.x.dtype)
-    return resp / resp.sum(axis=1, keepdims=True)
+    resp = rng.uniform(size=(len(x), k)).astype(rows.x.dtype)
+    resp = resp / resp.sum(axis=1, keepdims=True)
+    return resp if place is None else resp[place]
 
 
 def deterministic(rows: Rows, k: int, random_state: Any = None) -> Start:

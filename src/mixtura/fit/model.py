@@ -69,18 +69,27 @@ class GaussianModel:
         return self.structure.kind(self.covariance, self.d)
 
     @cached_property
-    def _kernels(self) -> dict[Any, Form]:
+    def _kernels(self) -> dict[Any, tuple[Any, Form]]:
         return {}
 
-    def kernel(self, dtype: Any) -> Form:
-        """The form of the log joint about the anchor, compiled for rows of a dtype."""
+    def kernel(self, dtype: Any) -> tuple[Any, Form]:
+        """For rows of a dtype, the dtype to compute in and the form of the log joint.
+
+        float32 rows are computed in float32 where its digits suffice, and otherwise, batch by
+        batch, in float64.
+        """
         key = np.dtype(dtype)
         if key not in self._kernels:
             with np.errstate(divide="ignore"):
                 const = np.log(self.weights) - 0.5 * (
                     self.d * np.log(2 * np.pi) + self.covariance.logdet
                 )
-            self._kernels[key] = self.covariance.form(self.means - self.anchor, const, key)
+            means = self.means - self.anchor
+            compiled = (key, self.covariance.form(means, const, key))
+            if compiled[1].guarded and key == np.float32:
+                wide = self.covariance.form(means, const, np.float64)
+                compiled = compiled if wide.guarded else (np.dtype(np.float64), wide)
+            self._kernels[key] = compiled
         return self._kernels[key]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -101,6 +110,7 @@ class GaussianModel:
         self._kernels.clear()  # the old kernel is not needed again, and can be large
         try:
             covariance = self.structure.fit(stats, self.covariance, self.floor)
+            self.covariance.forget()  # nor are the old factors
             covariance.logdet  # noqa: B018
         except NotPositiveDefiniteError:
             raise IllDefinedCovarianceError from None
@@ -123,7 +133,8 @@ class GaussianModel:
 
     def row_bytes(self, rows: Rows) -> int:
         """Bytes of working memory that one row of a batch takes."""
-        return rows.x.dtype.itemsize * self.kernel(rows.x.dtype).row_floats(self.d, self.k)
+        dtype, form = self.kernel(rows.x.dtype)
+        return int(dtype.itemsize * form.row_floats(self.d, self.k))
 
     @property
     def concurrent(self) -> bool:
@@ -132,7 +143,10 @@ class GaussianModel:
 
     def mixture(self, columns: Any = None) -> Mixture:
         """The value."""
-        return Mixture(self.weights, self.means, self.covariance, columns=columns)
+        names = None if columns is None else tuple(str(c) for c in columns)
+        with np.errstate(divide="ignore"):
+            logs = np.log(self.weights)
+        return Mixture._from_log_weights(logs, self.means, self.covariance, names)
 
 
 class GaussianView:
@@ -140,9 +154,9 @@ class GaussianView:
 
     def __init__(self, model: GaussianModel, rows: Rows) -> None:
         self._model = model
-        dtype = rows.x.dtype
-        self._form = form = model.kernel(dtype)
-        self._x = rows.x - model.anchor.astype(dtype, copy=False)
+        dtype, self._form = model.kernel(rows.x.dtype)
+        form = self._form
+        self._x = rows.x.astype(dtype, copy=False) - model.anchor.astype(dtype, copy=False)
         # The features of the E-step are the M-step's too, where both are of one kind.
         self._features = form.features(self._x) if isinstance(form, Quadratic) else None
 

@@ -162,7 +162,11 @@ def search(
                 hunt.planned -= len(counts) - position - 1
         if not stale:
             break
-    return hunt.result()
+    result = hunt.result()
+    if patient and result.best.n_components == counts[-1] > 1:
+        note = f"the best has {counts[-1]} components, the most that were tried"
+        return replace(result, notes=(*result.notes, note))
+    return result
 
 
 def make_floor(reg_covar: float | str | Floor, rows: Rows) -> Floor:
@@ -192,8 +196,7 @@ def _counts(n_components: Any, rows: Rows) -> tuple[list[int], bool]:
     if isinstance(n_components, str):
         if n_components != "auto":
             raise InputError(f"expected n_components as a number or 'auto', got {n_components!r}")
-        rows_meant = max(rows.total_weight, float(rows.n_present))
-        most = min(MOST, int(np.ceil(rows_meant / 10)), rows.n_present)
+        most = min(MOST, int(np.ceil(rows.n_meant / 10)), rows.n_present)
         return list(range(1, max(1, most) + 1)), True
     counts = [n_components] if isinstance(n_components, int | np.integer) else list(n_components)
     if not counts or min(counts) < 1:
@@ -242,10 +245,10 @@ class _Hunt:
         fit: Fit | None = None
         total = np.nan
         try:
-            if k > 1 and 2 * n_parameters > self.rows.n * self.rows.d:
+            numbers = self.rows.n_meant * self.rows.d
+            if k > 1 and 2 * n_parameters > numbers:
                 raise InputError(
-                    f"{n_parameters} parameters are too many for the table's "
-                    f"{self.rows.n * self.rows.d} numbers"
+                    f"{n_parameters} parameters are too many for the table's {numbers:.0f} numbers"
                 )
             fit = self._fit(k, rule, label)
             _, total, _ = Dense().expect(fit.model, self.rows)

@@ -48,6 +48,8 @@ def save(value: Any, path: str | os.PathLike[str], info: dict[str, Any] | None =
     InputError
         When the value is not a mixture, ``info`` is not JSON, or the path cannot be written.
     """
+    if not isinstance(info, dict | None):
+        raise InputError(f"expected info as a dict of JSON values, got {type(info).__name__}")
     mix = getattr(value, "mixture_", value)
     if not isinstance(mix, Mixture):
         raise InputError(f"expected a Mixture or a fitted estimator, got {type(value).__name__}")
@@ -74,7 +76,7 @@ def save(value: Any, path: str | os.PathLike[str], info: dict[str, Any] | None =
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write beside the target under a temporary name, then rename."""
-    target = Path(path)
+    target = Path(os.path.realpath(path))  # a link stays a link
     if target.is_dir():
         raise InputError(f"expected a file name to write, got the directory {target}")
     try:
@@ -84,15 +86,22 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        os.chmod(temporary, _mode(target))
         os.replace(temporary, target)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise InputError(f"cannot write {target}: {error.strerror}") from None
         raise
+
+
+def _mode(target: Path) -> int:
+    """The permissions that the file has, or that a new one would get."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def load(path: str | os.PathLike[str]) -> Mixture:
@@ -125,9 +134,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Mixture, dict[str, Any]]:
         raise FormatError(f"the model file {source} is damaged: {error}; save it again") from None
     try:
         return _mixture(tensors, described), dict(described.get("info") or {})
-    except FormatError:
-        raise
-    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except FormatError as error:
+        raise FormatError(f"the model file {source} cannot be used: {error}") from None
+    except (InputError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
             f"the model file {source} does not describe a mixture: {error}; save it again"
         ) from None
@@ -156,7 +165,7 @@ def _metadata(prefix: bytes, file: Any, source: Path) -> dict[str, Any]:
         header = json.loads(file.read(length))
         metadata = header.pop("__metadata__", {})
         ends = [int(entry["data_offsets"][1]) for entry in header.values()]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         raise foreign from None
     if not isinstance(metadata, dict) or metadata.get("format") != "mixtura":
         raise FormatError(
@@ -174,6 +183,8 @@ def _metadata(prefix: bytes, file: Any, source: Path) -> dict[str, Any]:
 def _described(metadata: dict[str, Any], source: Path) -> dict[str, Any]:
     try:
         version = int(metadata.get("version", ""))
+        if version < 1:
+            raise ValueError(version)
         if version > FORMAT_VERSION:
             raise FormatError(
                 f"the model file {source} has format version {version}, and this mixtura reads up "

@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixtura.arrays.linalg import logsumexp
-from mixtura.arrays.namespace import as_float, is_numpy, namespace
+from mixtura.arrays.linalg import log, logsumexp, symmetrise
+from mixtura.arrays.namespace import (
+    as_float,
+    finite,
+    holds,
+    is_numpy,
+    known,
+    namespace,
+    to_numpy,
+    zeros,
+)
+from mixtura.arrays.random import generator as random_source
 from mixtura.channels import Channel, Diagonal, Linear
 from mixtura.covariance import (
     Covariance,
@@ -31,7 +41,8 @@ from mixtura.covariance import (
 )
 from mixtura.covariance.base import is_scaled_selector
 from mixtura.errors import InputError, NotPositiveDefiniteError
-from mixtura.typing import Array, Seed
+from mixtura.mixture import convert, draws
+from mixtura.typing import Array, FloatArray, Seed
 
 if TYPE_CHECKING:
     from mixtura.mixture.mixture import Mixture
@@ -66,13 +77,15 @@ def _names(mix: Mixture, kept: Sequence[int]) -> tuple[str, ...] | None:
 def _vector(values: Any, size: int, what: str, like: Array = None) -> Array:
     try:
         v = as_float(values, like=like)
+    except InputError:
+        raise
     except (TypeError, ValueError):
         raise InputError(f"expected numbers for {what}") from None
     if v.ndim == 0 and size == 1:
         v = v[None]
     if tuple(v.shape) != (size,):
         raise InputError(f"expected {what} of shape ({size},), got {tuple(v.shape)}")
-    if is_numpy(v) and not np.isfinite(v).all():
+    if not finite(v):
         raise InputError(f"expected finite {what}, got NaN or infinity")
     return v
 
@@ -135,17 +148,19 @@ def blend(mixtures: Sequence[Mixture], weights: Any = None) -> Mixture:
     mixtures = list(mixtures)
     if not mixtures:
         raise InputError("expected at least one mixture to blend, got none")
-    first = mixtures[0]
+    first = convert.meet(mixtures[0], *mixtures[1:], weights)
+    mixtures = [first, *(convert.alike(other, first) for other in mixtures[1:])]
     for other in mixtures[1:]:
         _same_space(first, other, "blend")
     share = (
-        np.ones(len(mixtures)) if weights is None else _vector(weights, len(mixtures), "weights")
+        as_float(np.ones(len(mixtures)), like=first.means)
+        if weights is None
+        else _vector(weights, len(mixtures), "weights", first.means)
     )
-    if (share < 0).any() or not share.sum() > 0:
-        raise InputError(f"expected non-negative weights, not all zero, got {share}")
+    if not (holds(share >= 0) and holds(share.sum() > 0)):
+        raise InputError(f"expected non-negative weights, not all zero, got {to_numpy(share)}")
     xp = namespace(first.means)
-    with np.errstate(divide="ignore"):
-        logs = [m.log_weights + float(np.log(s)) for m, s in zip(mixtures, share, strict=True)]
+    logs = [m.log_weights + log(share)[i] for i, m in enumerate(mixtures)]
     means = xp.concat([m.means for m in mixtures])
     return _make(xp.concat(logs), means, stack([m.covariance for m in mixtures]), first.columns)
 
@@ -181,7 +196,7 @@ def affine(mix: Mixture, operator: Any, offset: Any, columns: Any) -> Mixture:
         names = tuple(str(c) for c in columns)
         if len(names) != p or len(set(names)) != p:
             raise InputError(f"expected {p} distinct column names, got {list(names)}")
-    elif p == mix.d and is_numpy(a):
+    elif p == mix.d:
         picked = is_scaled_selector(a)
         if picked is not None and (picked[0] == np.arange(p)).all():
             names = mix.columns
@@ -191,6 +206,8 @@ def affine(mix: Mixture, operator: Any, offset: Any, columns: Any) -> Mixture:
 def _operator(operator: Any, mix: Mixture) -> Array:
     try:
         a = as_float(operator, like=mix.means)
+    except InputError:
+        raise
     except (TypeError, ValueError):
         raise InputError("expected numbers in the operator A") from None
     if a.ndim == 0:
@@ -198,13 +215,16 @@ def _operator(operator: Any, mix: Mixture) -> Array:
         a = a * xp.eye(mix.d, dtype=mix.means.dtype, device=mix.means.device)
     if a.ndim != 2 or a.shape[1] != mix.d or a.shape[0] == 0:
         raise InputError(f"expected an operator A of shape (p, {mix.d}), got {tuple(a.shape)}")
-    if is_numpy(a) and not np.isfinite(a).all():
+    if not finite(a):
         raise InputError("expected a finite operator A, got NaN or infinity")
     return a
 
 
-def noise_covariance(noise: Any, d: int, k: int, *, what: str = "noise") -> Covariance:
-    """Noise in any accepted form (variances) as a covariance tied over k components."""
+def noise_covariance(
+    noise: Any, d: int, k: int, *, like: Array = None, what: str = "noise"
+) -> Covariance:
+    """Noise in any accepted form (variances) as a covariance tied over k components, of arrays
+    like ``like``."""
     if isinstance(noise, Covariance):
         if noise.d != d or noise.k not in (1, k):
             raise InputError(
@@ -212,12 +232,15 @@ def noise_covariance(noise: Any, d: int, k: int, *, what: str = "noise") -> Cova
             )
         if isinstance(noise, TiedCovariance):
             noise = noise.shared
+        noise = noise.converted(lambda a: as_float(a, like=like))
         return TiedCovariance(noise, k) if noise.k == 1 else noise
     try:
-        s = as_float(noise)
+        s = as_float(noise, like=like)
+    except InputError:
+        raise
     except (TypeError, ValueError):
         raise InputError(f"expected numbers for {what}") from None
-    if is_numpy(s) and not np.isfinite(s).all():
+    if not finite(s):
         raise InputError(f"expected finite {what}, got NaN or infinity")
     shape = tuple(s.shape)
     if shape not in ((), (d,), (d, d)):
@@ -225,30 +248,43 @@ def noise_covariance(noise: Any, d: int, k: int, *, what: str = "noise") -> Cova
             f"expected {what} as a number, ({d},) or ({d}, {d}) variances, got shape {shape}"
         )
     if shape == (d, d):
-        gap = np.abs(s - s.T).max() if is_numpy(s) else 0.0
-        if is_numpy(s) and gap > 1e-8 * max(np.abs(s).max(), 1e-300):
-            raise InputError(
-                f"expected a symmetric covariance for {what}, got one off by {gap:.3g}"
-            )
-        if is_numpy(s) and not np.any(s - np.diag(np.diag(s))):
-            return noise_covariance(np.diag(s), d, k, what=what)
-        smallest = float(np.linalg.eigvalsh(s)[0]) if is_numpy(s) else 0.0
-        if smallest < -1e-10 * float(np.abs(s).max() if is_numpy(s) else 1.0):
-            raise InputError(
-                f"expected a positive semidefinite covariance for {what}, got one with "
-                f"eigenvalue {smallest:.3g}"
-            )
-        return TiedCovariance(FullCovariance(s[None]), k)
-    if is_numpy(s) and (s < 0).any():
-        raise InputError(f"expected non-negative variances for {what}, got {float(s.min()):.3g}")
+        return TiedCovariance(_noise_matrix(s, what), k)
+    _non_negative(s, what)
     if shape == ():
         return TiedCovariance(IsotropicCovariance(s[None], d), k)
     return TiedCovariance(DiagonalCovariance(s[None]), k)
 
 
+def _noise_matrix(s: Array, what: str) -> Covariance:
+    """A noise covariance (d, d), checked, in the narrowest structure."""
+    values = known(s)
+    if values is None:
+        return FullCovariance(symmetrise(s)[None])
+    asymmetry, negative = (1e-8, 1e-10) if values.dtype == np.float64 else (1e-4, 1e-5)
+    size, gap = float(np.abs(values).max()), np.abs(values - values.T).max()
+    if gap > asymmetry * max(size, 1e-300):
+        raise InputError(f"expected a symmetric covariance for {what}, got one off by {gap:.3g}")
+    if not np.any(values - np.diag(np.diag(values))):
+        return DiagonalCovariance(_non_negative(namespace(s).linalg.diagonal(s), what)[None])
+    smallest = float(np.linalg.eigvalsh(values)[0])
+    if smallest < -negative * size:
+        raise InputError(
+            f"expected a positive semidefinite covariance for {what}, got one with "
+            f"eigenvalue {smallest:.3g}"
+        )
+    return FullCovariance(s[None])
+
+
+def _non_negative(s: Array, what: str) -> Array:
+    if not holds(s >= 0):
+        least = float(to_numpy(s).min())
+        raise InputError(f"expected non-negative variances for {what}, got {least:.3g}")
+    return s
+
+
 def blur(mix: Mixture, noise: Any) -> Mixture:
     """The law of x + e; see ``Mixture.blur``."""
-    extra = noise_covariance(noise, mix.d, mix.k)
+    extra = noise_covariance(noise, mix.d, mix.k, like=mix.means)
     own = mix.covariance
     if isinstance(own, TiedCovariance):
         covariance = plus(own, extra)
@@ -286,10 +322,11 @@ def _observation(mix: Mixture, y: Any, operator: Any, noise: Any) -> tuple[Law, 
     p = mix.d if a is None else int(a.shape[0])
     v = _vector(y, p, "y", mix.means)
     predicted = mix.means if a is None else mix.means @ namespace(a).matrix_transpose(a)
-    return _law(mix.covariance, a, noise, p), (v - predicted)[:, :, None]
+    extra = noise_covariance(noise, p, 1, like=mix.means)
+    return _law(mix.covariance, a, extra, p), (v - predicted)[:, :, None]
 
 
-def _law(covariance: Covariance, a: Array, noise: Any, p: int) -> Law:
+def _law(covariance: Covariance, a: Array, noise: Covariance, p: int) -> Law:
     """The law of x given y = A x + e; picked columns are observed cells in any order and scale."""
     picked = None if a is None else is_scaled_selector(a)
     if picked is None:
@@ -297,7 +334,7 @@ def _law(covariance: Covariance, a: Array, noise: Any, p: int) -> Law:
     columns, factors = picked
     order = np.argsort(columns)
     # y / c, sorted, measures cells with noise S / c²
-    cells = noise_covariance(noise, p, 1).rescaled(1 / factors).select(order)
+    cells = noise.rescaled(1 / factors).select(order)
     selector = np.eye(covariance.d)[columns[order]]
     law = covariance.observe(channel_of(selector, cells, covariance.d, p))
     return Law(
@@ -307,20 +344,27 @@ def _law(covariance: Covariance, a: Array, noise: Any, p: int) -> Law:
     )
 
 
-def channel_of(a: Array, noise: Any, d: int, p: int) -> Channel:
-    """The narrowest channel for y = A x + e."""
-    extra = noise_covariance(noise, p, 1)
-    shared = extra.shared if isinstance(extra, TiedCovariance) else extra
+def channel_of(a: Array, noise: Covariance, d: int, p: int) -> Channel:
+    """The narrowest channel for y = A x + e, for noise with one component."""
+    shared = noise.shared if isinstance(noise, TiedCovariance) else noise
     if isinstance(shared, IsotropicCovariance | DiagonalCovariance):
         variance = shared.diagonal()[0]
-        picked = (np.arange(d), np.ones(d)) if a is None else is_scaled_selector(a)
-        if picked is not None and (picked[1] == 1).all() and is_numpy(variance):
-            cells = np.full(d, np.inf)
-            cells[picked[0]] = variance
-            if a is None or (np.diff(picked[0]) > 0).all():
-                return Diagonal(cells)
+        if a is None:
+            common = shared.variance[0] if isinstance(shared, IsotropicCovariance) else None
+            return Diagonal(variance, common, np.arange(d))
+        picked = is_scaled_selector(a)
+        if picked is not None and (picked[1] == 1).all() and (np.diff(picked[0]) > 0).all():
+            return Diagonal(_cells(variance, picked[0], d), seen=picked[0])
     operator = np.eye(d) if a is None else a
     return Linear(operator, shared.dense()[0])
+
+
+def _cells(variance: Array, columns: FloatArray, d: int) -> Array:
+    """Variances (d,) of cells: those given for some columns, infinite for the others."""
+    place = np.eye(d)[columns]
+    xp, seen = namespace(variance), place.any(axis=0)
+    unknown = as_float(np.where(seen, 0.0, np.inf), like=variance)
+    return xp.where(unknown > 0, unknown, variance @ as_float(place, like=variance))
 
 
 def observe(mix: Mixture, y: Any, operator: Any, noise: Any) -> Mixture:
@@ -351,8 +395,8 @@ def _log_evidence(mix: Mixture, law: Law, residual: Array) -> Array:
 
 def denoise(mix: Mixture, y: Array, noise: Any, return_cov: bool) -> Any:
     """Posterior moments of x given rows y = x + e; see ``Mixture.denoise``."""
-    channel = channel_of(None, _denoise_noise(noise, mix.d), mix.d, mix.d)
-    law = mix.covariance.observe(channel)
+    extra = noise_covariance(_denoise_noise(noise, mix.means), mix.d, 1, like=mix.means)
+    law = mix.covariance.observe(channel_of(None, extra, mix.d, mix.d))
     xp = namespace(y, mix.means)
     n, d, k = y.shape[0], mix.d, mix.k
     size = max(1, (8 * 2**20) // (8 * d * k))
@@ -373,31 +417,31 @@ def denoise(mix: Mixture, y: Array, noise: Any, return_cov: bool) -> Any:
             between = xp.matmul(xp.permute_dims(spread, (0, 2, 1)), centred)
             within = xp.permute_dims(resp, (1, 0)) @ xp.reshape(residual, (k, d * d))
             covariances.append(between + xp.reshape(within, (-1, d, d)))
-    mean = xp.concat(means) if means else xp.zeros((0, d))
+    mean = xp.concat(means) if means else zeros((0, d), mix.means)
     if residual is None:
         return mean
-    return mean, (xp.concat(covariances) if covariances else xp.zeros((0, d, d)))
+    return mean, (xp.concat(covariances) if covariances else zeros((0, d, d), mix.means))
 
 
-def _denoise_noise(noise: Any, d: int) -> Any:
+def _denoise_noise(noise: Any, like: Array) -> Any:
     """A number is a standard deviation; a vector would be ambiguous."""
     if isinstance(noise, Covariance):
         return noise
-    s = as_float(noise)
+    s = as_float(noise, like=like)
     if s.ndim == 1:
         raise InputError(
             "expected noise as one standard deviation or a covariance (d, d), got a vector, which "
             "could mean either standard deviations or variances; pass numpy.diag(variances)"
         )
     if s.ndim == 0:
-        if is_numpy(s) and not s > 0:
+        if not holds(s > 0):
             raise InputError(f"expected a positive standard deviation, got {float(s)}")
         return s * s
     return s
 
 
 # ---- draws -----------------------------------------------------------------------------------
-def sample(mix: Mixture, n: int, rng: Seed, return_labels: bool) -> Any:
+def sample(mix: Mixture, n: int, rng: Seed, return_labels: bool, gradient: str) -> Any:
     """Draw rows; see ``Mixture.sample``."""
     try:
         size = operator.index(n)
@@ -405,7 +449,10 @@ def sample(mix: Mixture, n: int, rng: Seed, return_labels: bool) -> Any:
         raise InputError(f"expected a whole number of rows, got {n!r}") from None
     if size < 0:
         raise InputError(f"expected a non-negative number of rows, got {size}")
-    generator = np.random.default_rng(rng)
+    draws.check_gradient(gradient, mix)
+    generator = random_source(rng, mix.means)
+    if not is_numpy(mix.means):
+        return draws.sample(mix, size, generator, return_labels, gradient)
     labels = generator.choice(mix.k, size=size, p=np.asarray(mix.weights))
     x = np.empty((size, mix.d))
     order = np.argsort(labels, kind="stable")

@@ -10,17 +10,19 @@ Moments follow from the laws of total expectation and covariance:
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import logsumexp
-from mixtura.arrays.namespace import as_float, is_numpy, namespace
+from mixtura.arrays.namespace import as_float, finite, is_numpy, namespace, zeros
+from mixtura.arrays.random import generator as random_source
 from mixtura.covariance import Covariance
 from mixtura.errors import InputError
-from mixtura.mixture import algebra, density, univariate
+from mixtura.mixture import algebra, convert, density, draws, univariate
 from mixtura.typing import Array, FloatArray, Seed
 
 if TYPE_CHECKING:
@@ -51,12 +53,12 @@ class Conditional:
     given: tuple[int, ...]
     rest: tuple[int, ...]
 
-    @cached_property
+    @derived
     def gate(self) -> Mixture:
         """The law of the given columns, whose responsibilities are the gates."""
         return algebra.marginal(self.mixture, list(self.given))
 
-    @cached_property
+    @derived
     def _regression(self) -> tuple[Array, Covariance]:
         """Gₖ (k, m, g) and the covariance Cₖ of the rest."""
         gain, covariance = self.mixture.covariance.conditional(list(self.given), list(self.rest))
@@ -64,6 +66,11 @@ class Conditional:
         xp, g = namespace(means), len(self.given)
         eye = xp.eye(g, dtype=means.dtype, device=means.device)
         return gain(xp.broadcast_to(eye, (self.mixture.k, g, g))), covariance
+
+    @property
+    def gain(self) -> Array:
+        """Slopes Gₖ (k, m, g) of each component's regression of the rest on the given."""
+        return self._regression[0]
 
     @property
     def covariance(self) -> Covariance:
@@ -79,6 +86,11 @@ class Conditional:
     def _rows(self, x: Any) -> Array:
         return self.gate._rows(x)
 
+    def _meet(self, *others: Any) -> Conditional:
+        """This law as tensors, if there are any among ``others``."""
+        mix = convert.meet(self.mixture, *others)
+        return self if mix is self.mixture else Conditional(mix, self.given, self.rest)
+
     def _targets(self, y: Any, n: int) -> Array:
         v = as_float(y, like=self.mixture.means)
         if v.ndim == 1 and len(self.rest) == 1:
@@ -88,7 +100,7 @@ class Conditional:
                 f"expected Y of shape ({n}, {len(self.rest)}), got {tuple(v.shape)}; one row per "
                 "row of X"
             )
-        if is_numpy(v) and not np.isfinite(v).all():
+        if not finite(v):
             raise InputError("expected finite values in Y, got NaN or infinity")
         return v
 
@@ -117,11 +129,13 @@ class Conditional:
     # ---- moments and densities ---------------------------------------------------------------
     def mean(self, X: Any) -> Array:
         """E[y | x] for each row: (n, m)."""
-        return self._moments(self._rows(X), cov=False)[0]
+        law = self._meet(X)
+        return law._moments(law._rows(X), cov=False)[0]
 
     def cov(self, X: Any) -> Array:
         """Cov[y | x] for each row: (n, m, m)."""
-        return self._moments(self._rows(X), cov=True)[1]
+        law = self._meet(X)
+        return law._moments(law._rows(X), cov=True)[1]
 
     def _moments(self, x: Array, *, cov: bool) -> tuple[Array, Array]:
         xp = namespace(x, self.mixture.means)
@@ -139,15 +153,19 @@ class Conditional:
             weighted = xp.permute_dims(resp[:, :, None] * centred, (0, 2, 1))
             within = xp.reshape(resp @ xp.reshape(dense, (k, m * m)), (-1, m, m))
             covariances.append(within + xp.matmul(weighted, centred))
-        mean = xp.concat(means) if means else xp.zeros((0, m))
+        like = self.mixture.means
+        mean = xp.concat(means) if means else zeros((0, m), like)
         if dense is None:
             return mean, None
-        return mean, xp.concat(covariances) if covariances else xp.zeros((0, m, m))
+        return mean, xp.concat(covariances) if covariances else zeros((0, m, m), like)
 
     def log_density(self, X: Any, Y: Any) -> Array:
         """Log p(y | x) of each row: (n,)."""
-        x = self._rows(X)
-        y = self._targets(Y, x.shape[0])
+        law = self._meet(X, Y)
+        x = law._rows(X)
+        return law._log_density(x, law._targets(Y, x.shape[0]))
+
+    def _log_density(self, x: Array, y: Array) -> Array:
         xp = namespace(x, y, self.mixture.means)
         m = len(self.rest)
         covariance = self.covariance
@@ -158,11 +176,12 @@ class Conditional:
             v = xp.permute_dims(y[low:high, None, :] - each, (1, 2, 0))
             delta = covariance.mahalanobis(v)  # (k, b)
             out.append(logsumexp(log_resp + xp.permute_dims(const[:, None] - 0.5 * delta, (1, 0))))
-        return xp.concat(out) if out else xp.zeros((0,))
+        return xp.concat(out) if out else zeros((0,), self.mixture.means)
 
     def responsibilities(self, X: Any) -> Array:
         """The gates rₖ(x): (n, k)."""
-        return density.responsibilities(self.gate, self._rows(X))
+        law = self._meet(X)
+        return density.responsibilities(law.gate, law._rows(X))
 
     # ---- one-dimensional laws of each output -----------------------------------------------------
     def quantile(self, X: Any, q: Any) -> FloatArray:
@@ -177,6 +196,7 @@ class Conditional:
         -------
         array (n, m), or (n, c, m) for several probabilities
         """
+        convert.numpy_only("quantile", self.mixture, X, q)
         levels = np.asarray(q, dtype=np.float64)
         if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
             raise InputError("expected probabilities between 0 and 1, one or a list of them")
@@ -196,6 +216,7 @@ class Conditional:
 
     def cdf(self, X: Any, Y: Any) -> FloatArray:
         """P(output ≤ y) under each output's own law: (n, m)."""
+        convert.numpy_only("cdf", self.mixture, X, Y)
         x = self._rows(X)
         y = self._targets(Y, x.shape[0])
         sd = np.sqrt(np.asarray(self.covariance.diagonal()))
@@ -207,7 +228,9 @@ class Conditional:
         return out
 
     # ---- draws and points ------------------------------------------------------------------------
-    def sample(self, X: Any, n: int | None = None, rng: Seed = None) -> FloatArray:
+    def sample(
+        self, X: Any, n: int | None = None, rng: Seed = None, *, gradient: str = "pathwise"
+    ) -> Any:
         """Draws of y given each row.
 
         Parameters
@@ -215,26 +238,51 @@ class Conditional:
         X : array (rows, g)
         n : int, optional
             Draws per row; one by default.
-        rng : int or numpy.random.Generator, optional
+        rng : int, numpy.random.Generator or torch.Generator, optional
+        gradient : {"pathwise", "straight-through", "score"}
+            As in ``Mixture.sample``; here gradients flow to X too.
 
         Returns
         -------
-        array (rows, m), or (rows, n, m) where n is more than one
+        y : array (rows, m), or (rows, n, m) where n is more than one
+        log_choice : tensor (rows,) or (rows, n), if ``gradient="score"``
+            Log probability, given the row, of the component that was drawn.
         """
-        x = self._rows(X)
-        draws = 1 if n is None else int(n)
-        if draws < 1:
+        law = self._meet(X)
+        try:
+            count = 1 if n is None else operator.index(n)
+        except TypeError:
+            raise InputError(f"expected a whole number of draws per row, got {n!r}") from None
+        if count < 1:
             raise InputError(f"expected at least one draw per row, got {n}")
-        generator = np.random.default_rng(rng)
-        out = np.empty((x.shape[0], draws, len(self.rest)))
-        for low, high in self.batches(x.shape[0], draws * (self.mixture.k + len(self.rest))):
+        draws.check_gradient(gradient, law.mixture)
+        generator = random_source(rng, law.mixture.means)
+        if is_numpy(law.mixture.means):
+            return self._sample(self._rows(X), count, generator)
+        y, log_choice = law._tensors(law._rows(X), count, generator, gradient)
+        y, log_choice = (y[:, 0], log_choice[:, 0]) if count == 1 else (y, log_choice)
+        return (y, log_choice) if gradient == "score" else y
+
+    def _tensors(self, x: Array, n: int, source: Any, gradient: str) -> tuple[Array, Array]:
+        """Draws (rows, n, m) and the log probabilities (rows, n) of the choices, as tensors."""
+        spans = self.batches(x.shape[0], n * (self.mixture.k + 1) * len(self.rest)) or [(0, 0)]
+        parts = [
+            draws.from_parts(*self.parts(x[low:high]), self.covariance, n, source, gradient)
+            for low, high in spans
+        ]
+        xp = namespace(x)
+        return xp.concat([y for y, _ in parts]), xp.concat([choice for _, choice in parts])
+
+    def _sample(self, x: Array, n: int, generator: np.random.Generator) -> FloatArray:
+        out = np.empty((x.shape[0], n, len(self.rest)))
+        for low, high in self.batches(x.shape[0], n * (self.mixture.k + len(self.rest))):
             log_resp, each = self.parts(x[low:high])
-            chosen = _choose(np.exp(log_resp), draws, generator)  # (b, draws)
+            chosen = _choose(np.exp(log_resp), n, generator)  # (b, n)
             noise = self._noise(chosen.ravel(), generator)
-            rows = np.repeat(np.arange(high - low), draws)
+            rows = np.repeat(np.arange(high - low), n)
             picked = each[rows, chosen.ravel()] + noise
-            out[low:high] = picked.reshape(high - low, draws, -1)
-        return out[:, 0] if draws == 1 else out
+            out[low:high] = picked.reshape(high - low, n, -1)
+        return out[:, 0] if n == 1 else out
 
     def _noise(self, labels: FloatArray, generator: np.random.Generator) -> FloatArray:
         """One draw of N(0, C) for each label: (len(labels), m)."""
@@ -254,6 +302,7 @@ class Conditional:
         The fixed point y ← (Σ rₖ Cₖ⁻¹)⁻¹ Σ rₖ Cₖ⁻¹ mₖ never descends (Carreira-Perpiñán 2000).
         The highest mode can be missed where it lies far from every component's mean.
         """
+        convert.numpy_only("mode", self.mixture, X)
         x = self._rows(X)
         precision = np.asarray(self.covariance.precision())
         out = np.empty((x.shape[0], len(self.rest)))
@@ -297,7 +346,8 @@ class Conditional:
 
     def bind(self, X: Any) -> Predictive:
         """The same law, bound to rows."""
-        return Predictive(self, self._rows(X))
+        law = self._meet(X)
+        return Predictive(law, law._rows(X))
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,12 +363,12 @@ class Predictive:
     law: Conditional
     rows: Array
 
-    @cached_property
+    @derived
     def mean(self) -> Array:
         """E[y | x] (n, m)."""
         return self.law.mean(self.rows)
 
-    @cached_property
+    @derived
     def cov(self) -> Array:
         """Cov[y | x] (n, m, m)."""
         return self.law.cov(self.rows)
@@ -335,9 +385,9 @@ class Predictive:
         """Quantiles per output (n, m), or (n, c, m)."""
         return self.law.quantile(self.rows, q)
 
-    def sample(self, n: int | None = None, rng: Seed = None) -> FloatArray:
-        """Draws (n_rows, m), or (n_rows, n, m)."""
-        return self.law.sample(self.rows, n, rng)
+    def sample(self, n: int | None = None, rng: Seed = None, *, gradient: str = "pathwise") -> Any:
+        """Draws (n_rows, m), or (n_rows, n, m); see ``Conditional.sample``."""
+        return self.law.sample(self.rows, n, rng, gradient=gradient)
 
 
 def conditional(mix: Mixture, given: list[int]) -> Conditional:

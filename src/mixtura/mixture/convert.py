@@ -1,11 +1,13 @@
-"""To and from scikit-learn's mixture models."""
+"""To and from scikit-learn's mixture models, and between array libraries."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixtura.arrays.namespace import as_float, convert, first_tensor, freeze, is_numpy
 from mixtura.covariance import (
     DiagonalCovariance,
     FullCovariance,
@@ -13,11 +15,62 @@ from mixtura.covariance import (
     TiedCovariance,
 )
 from mixtura.errors import InputError
+from mixtura.typing import Array
 
 if TYPE_CHECKING:
     from mixtura.mixture.mixture import Mixture
 
-__all__ = ["from_sklearn", "precision_cholesky", "to_sklearn"]
+__all__ = [
+    "alike",
+    "from_sklearn",
+    "meet",
+    "numpy_only",
+    "precision_cholesky",
+    "to",
+    "to_sklearn",
+]
+
+
+def to(mix: Mixture, library: str, device: Any, dtype: Any) -> Mixture:
+    """The same mixture in another array library; see ``Mixture.to``."""
+    return _changed(mix, convert(library, device, dtype))
+
+
+def meet(mix: Mixture, *others: Any) -> Mixture:
+    """A mixture as tensors like those among ``others``, if it is NumPy's and there are any."""
+    like = first_tensor(*others) if is_numpy(mix.means) else None
+    if like is None:
+        return mix
+    like = as_float(like)
+    return _changed(mix, lambda a: as_float(a, like=like))
+
+
+def alike(mix: Mixture, other: Mixture) -> Mixture:
+    """A mixture in the library and dtype of another, on the same device."""
+    mix, like = meet(mix, other), other.means
+    if is_numpy(mix.means) or (mix.means.dtype, mix.means.device) == (like.dtype, like.device):
+        return mix
+    return _changed(mix, lambda a: as_float(a, like=like))
+
+
+def numpy_only(what: str, mix: Mixture, *others: Any) -> None:
+    """Refuse tensors where the computation is NumPy's."""
+    tensor = first_tensor(mix.means, *others)
+    if tensor is not None:
+        raise InputError(
+            f"expected NumPy arrays in {what}, which has no gradient, got {type(tensor).__name__}; "
+            'take the mixture there with .to("numpy"), and rows with .detach().cpu().numpy()'
+        )
+
+
+def _changed(mix: Mixture, change: Callable[[Array], Array]) -> Mixture:
+    """The same mixture with ``change`` applied to every array that defines it."""
+    changed = object.__new__(type(mix))
+    covariance = mix.covariance.converted(change)
+    changed._set(change(mix.weights), change(mix.means), covariance, mix.columns)
+    if "log_weights" in vars(mix):  # may tell apart weights that underflow
+        object.__setattr__(changed, "log_weights", freeze(change(mix.log_weights)))
+    return changed
 
 
 def from_sklearn(cls: type[Mixture], model: Any) -> Mixture:
@@ -55,7 +108,9 @@ def to_sklearn(mix: Mixture) -> Any:
     """A fitted scikit-learn model; see ``Mixture.to_sklearn``."""
     from sklearn.mixture import GaussianMixture
 
-    name, values, factors = sklearn_parameters(mix)
+    mix = mix.to("numpy")
+    name, values = sklearn_parameters(mix)
+    _, factors = precision_factors(mix)
     model = GaussianMixture(n_components=mix.k, covariance_type=name)
     model.weights_ = np.array(mix.weights)
     model.means_ = np.array(mix.means)
@@ -72,20 +127,29 @@ def to_sklearn(mix: Mixture) -> Any:
     return model
 
 
-def sklearn_parameters(mix: Mixture) -> tuple[str, Any, Any]:
-    """scikit-learn's name of the structure, its ``covariances_`` and ``precisions_cholesky_``."""
+def sklearn_parameters(mix: Mixture) -> tuple[str, Any]:
+    """scikit-learn's name of the structure, and a copy of its ``covariances_``."""
     covariance = mix.covariance
     if isinstance(covariance, IsotropicCovariance):
-        variance = np.array(covariance.variance)
-        return "spherical", variance, 1 / np.sqrt(variance)
+        return "spherical", np.array(covariance.variance)
     if isinstance(covariance, DiagonalCovariance):
-        variance = np.array(covariance.variance)
-        return "diag", variance, 1 / np.sqrt(variance)
+        return "diag", np.array(covariance.variance)
     if isinstance(covariance, TiedCovariance):
-        values = np.array(covariance.shared.dense())
-        return "tied", values[0], precision_cholesky(FullCovariance(values))[0]
-    dense = np.array(covariance.dense())
-    return "full", dense, precision_cholesky(FullCovariance(dense))
+        return "tied", np.array(covariance.shared.dense()[0])
+    return "full", np.array(covariance.dense())
+
+
+def precision_factors(mix: Mixture) -> tuple[str, Any]:
+    """scikit-learn's name of the structure, and its ``precisions_cholesky_``."""
+    covariance = mix.covariance
+    if isinstance(covariance, TiedCovariance):
+        return "tied", precision_cholesky(FullCovariance(covariance.shared.dense()))[0]
+    if isinstance(covariance, FullCovariance):
+        return "full", precision_cholesky(covariance)
+    name, values = sklearn_parameters(mix)
+    if name == "full":
+        return name, precision_cholesky(FullCovariance(values))
+    return name, 1 / np.sqrt(values)
 
 
 def precision_cholesky(covariance: FullCovariance) -> Any:

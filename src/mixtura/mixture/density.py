@@ -7,12 +7,13 @@ row's score does not depend on the other rows of the call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixtura.arrays.linalg import logsumexp
-from mixtura.arrays.namespace import is_numpy, namespace
+from mixtura.arrays.namespace import is_numpy, namespace, zeros
 from mixtura.arrays.parallel import each_batch
 from mixtura.typing import Array, FloatArray
 
@@ -29,12 +30,14 @@ __all__ = [
 
 #: Bytes of working memory for one batch.
 BATCH_BYTES = 8 * 2**20
+#: The same for tensors: what stays in a processor's cache, and what keeps an accelerator busy.
+TENSOR_BYTES, DEVICE_BYTES = 4 * 2**20, 256 * 2**20
 
 
 def log_joint(mix: Mixture, x: Array) -> Array:
     """Log wₖ + log N(x; μₖ, Σₖ): (n, k)."""
-    if not (is_numpy(x) and is_numpy(mix.means)):
-        return _log_joint_generic(mix, x)
+    if not is_numpy(mix.means):
+        return _in_batches(mix, x, lambda joint: joint)
     out = np.empty((x.shape[0], mix.k))
 
     def work(start: int, stop: int) -> None:
@@ -46,8 +49,8 @@ def log_joint(mix: Mixture, x: Array) -> Array:
 
 def log_density(mix: Mixture, x: Array) -> Array:
     """Log p(x) (n,)."""
-    if not (is_numpy(x) and is_numpy(mix.means)):
-        return logsumexp(_log_joint_generic(mix, x))
+    if not is_numpy(mix.means):
+        return _in_batches(mix, x, logsumexp)
     out = np.empty(x.shape[0])
 
     def work(start: int, stop: int) -> None:
@@ -84,6 +87,17 @@ def _batch_rows(mix: Mixture) -> int:
     return int(np.clip(BATCH_BYTES // (8 * form.row_floats(mix.d, mix.k)), 64, 8192))
 
 
+def _in_batches(mix: Mixture, x: Array, reduce: Callable[[Array], Array]) -> Array:
+    """A function of the log joint of tensors, in batches of bounded memory."""
+    most = TENSOR_BYTES if str(x.device) == "cpu" else DEVICE_BYTES
+    size = max(1, most // (8 * mix.k * mix.d))
+    parts = [
+        reduce(_log_joint_generic(mix, x[start : start + size]))
+        for start in range(0, max(1, x.shape[0]), size)
+    ]
+    return parts[0] if len(parts) == 1 else namespace(x).concat(parts)
+
+
 def _log_joint_generic(mix: Mixture, x: Array) -> Array:
     """The same on any array library, differentiable; also the readable reference."""
     xp = namespace(x, mix.means)
@@ -113,5 +127,5 @@ def _gradients(mix: Mixture, x: Array, *, hessian: bool) -> Array:
         curvature = xp.reshape(resp @ xp.reshape(precision, (k, d * d)), (-1, d, d))
         parts.append(outer - curvature - grad[:, :, None] * grad[:, None, :])
     if not parts:
-        return xp.zeros((0, d, d) if hessian else (0, d))
+        return zeros((0, d, d) if hessian else (0, d), mix.means)
     return xp.concat(parts, axis=0)

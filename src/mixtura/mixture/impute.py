@@ -7,6 +7,7 @@ cells keep their correlation.
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,9 +28,11 @@ def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> Fl
     """Fill NaN cells; see ``Mixture.impute``."""
     if how not in HOW:
         raise InputError(f"expected how among {', '.join(map(repr, HOW))}, got {how!r}")
-    if n_draws is not None and (how != "sample" or n_draws < 1):
+    whole = n_draws is None or isinstance(n_draws, Integral)
+    if not whole or (n_draws is not None and (how != "sample" or n_draws < 1)):
         raise InputError(
-            f"expected n_draws ≥ 1 and only with how='sample', got n_draws={n_draws}, how={how!r}"
+            "expected a whole n_draws ≥ 1 and only with how='sample', got "
+            f"n_draws={n_draws}, how={how!r}"
         )
     rows = _rows(mix, x)
     generator = np.random.default_rng(rng)
@@ -57,6 +60,8 @@ def _rows(mix: Mixture, x: Any) -> FloatArray:
             )
         x = x[list(mix.columns)]
     try:
+        if hasattr(x, "isna"):  # pandas, whose nullable columns mark missing cells as NA
+            x = x.to_numpy(dtype=np.float64, na_value=np.nan)
         rows = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError("expected numbers in X, with NaN where a cell is missing") from None
@@ -85,7 +90,7 @@ def _fill(
     law = conditional(mix, list(given))
     x = rows[:, given]
     if how == "sample":
-        drawn = law.sample(x, draws, generator)
+        drawn: FloatArray = law.sample(x, draws, generator)
         return drawn[None] if draws == 1 else drawn.swapaxes(0, 1)
     if how == "mean":
         return np.asarray(law.mean(x))[None]

@@ -26,14 +26,18 @@ __all__ = ["smoothest_sequence", "window_matrix"]
 
 def window_matrix(n: int, window: Sequence[float]) -> object:
     """The sparse matrix (n, n) of a centred window; edges repeat the first and last frame."""
-    taps = [float(v) for v in window]
+    try:
+        taps = [float(v) for v in window]
+    except (TypeError, ValueError):
+        taps = [np.nan]
+    if not np.isfinite(taps).all():
+        raise InputError(f"expected a window of finite numbers, got {window!r}")
     if len(taps) % 2 == 0:
         raise InputError(f"expected a window of odd length, centred on its frame, got {len(taps)}")
     half = len(taps) // 2
+    inside = [o for o in range(-half, half + 1) if abs(o) < n]  # a window may outreach the frames
     dense = diags_array(
-        [np.full(max(n - abs(o), 0), v) for o, v in zip(range(-half, half + 1), taps, strict=True)],
-        offsets=range(-half, half + 1),
-        shape=(n, n),
+        [np.full(n - abs(o), taps[half + o]) for o in inside], offsets=inside, shape=(n, n)
     ).tolil()
     for t in range(min(half, n)):  # what a window reaches beyond the ends falls on the end frame
         dense[t, 0] += sum(taps[: half - t])

@@ -71,17 +71,18 @@ def _style(ax: Any) -> None:
 def _labels(fig: Any, ax: Any, ends: list[Any]) -> None:
     """Each line's name at its end, pushed apart where they would overlap."""
     (low, high), left = ax.get_ylim(), ax.get_xlim()
-    gap = (
-        13 / 72 / (ax.get_position().height * fig.get_figheight())
-    )  # a line, as a share of the axes
+    # A line of text and a label, as shares of the axes.
+    gap, wide = 13 / 72 / (ax.get_position().height * fig.get_figheight()), 0.2
     spots = sorted(
         ((y - low) / (high - low), (x - left[0]) / (left[1] - left[0]), name, paint, mine)
         for (x, y), name, paint, mine in ends
     )
-    heights: list[float] = []
-    for y, *_ in spots:
-        heights.append(max(y, heights[-1] + gap) if heights else y)
-    over = max(0.0, heights[-1] - 1.0)
+    placed: list[tuple[float, float]] = []
+    for y, x, *_ in spots:
+        below = [other for other, at in placed if abs(at - x) < wide]
+        placed.append((max([y, *(other + gap for other in below)]), x))
+    over = max(0.0, max(height for height, _ in placed) - 1.0)
+    heights = [height for height, _ in placed]
     for height, (_, x, name, paint, mine) in zip(heights, spots, strict=True):
         ax.text(
             x + 0.018, height - over, name, transform=ax.transAxes, color=paint, fontsize=9.5,

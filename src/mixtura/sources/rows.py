@@ -58,6 +58,11 @@ class Rows:
         return self.n if self.weight is None else int(np.count_nonzero(self.weight))
 
     @property
+    def n_meant(self) -> float:
+        """Rows that the weights stand for: their sum, and at least the rows that are there."""
+        return max(self.total_weight, float(self.n_present))
+
+    @property
     def total_weight(self) -> float:
         """Σ weights, which stands for n in BIC."""
         return float(self.n) if self.weight is None else float(np.sum(self.weight))

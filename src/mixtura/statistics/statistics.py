@@ -100,10 +100,11 @@ class Statistics:
     def central(self) -> FloatArray:
         """Packed second moments about the means, per unit of mass: (k, f) or (1, f)."""
         delta = self.first / self._positive(self.weight)[:, None]
-        about_mean = self.second - self.kind.cross(delta, self.first)
-        if self.kind.pooled:
-            return np.asarray(about_mean / self._positive(self.mass).sum())
-        return about_mean / self._positive(self.mass)[:, None]
+        about_mean = self.kind.cross(delta, self.first)
+        np.subtract(self.second, about_mean, out=about_mean)
+        mass = self._positive(self.mass)
+        about_mean /= mass.sum() if self.kind.pooled else mass[:, None]
+        return about_mean
 
     def spread(self) -> Any:
         """``central`` unpacked into the shape that the kind's structures want."""

@@ -17,6 +17,9 @@ from mixtura.typing import FloatArray
 
 __all__ = ["Dense", "normalise"]
 
+#: Log responsibilities are raised to this: 1e-217 and 1e-26.
+NOTHING = {np.dtype(np.float64): -500.0, np.dtype(np.float32): -60.0}
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -66,7 +69,7 @@ class Dense:
 
     def _size(self, model: Any, rows: Rows) -> int:
         if not model.concurrent:  # large statistics: large batches, and BLAS's own threads
-            return int(np.clip(2**28 // model.row_bytes(rows), 512, 16384))
+            return int(np.clip(2**26 // model.row_bytes(rows), 512, 4096))
         return int(np.clip(self.batch_bytes // model.row_bytes(rows), 256, 4096))
 
 
@@ -74,6 +77,8 @@ def normalise(log_joint: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Responsibilities (b, k), in the memory of ``log_joint``, and log p(x) (b,)."""
     top = log_joint.max(axis=1, keepdims=True)
     np.subtract(log_joint, np.where(np.isfinite(top), top, 0), out=log_joint)
+    # Below this a responsibility is nothing, but subnormal numbers would slow exp and products.
+    np.maximum(log_joint, NOTHING[log_joint.dtype], out=log_joint)
     np.exp(log_joint, out=log_joint)
     total = log_joint.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
