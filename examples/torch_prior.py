@@ -1,8 +1,11 @@
-"""A mixture as the prior of a small network: digits, unlabelled, find their clusters.
+"""A mixture as the prior of a small network's weights: it learns to make do with three values.
 
-A variational autoencoder draws 8 × 8 pictures of digits as points z in a plane. Its prior p(z) is
-usually one Gaussian; here it is a mixture whose weights, means and covariances are learned with the
-network, by gradients through ``log_density``. Each draw decodes the prior's own components.
+Soft weight-sharing (Nowlan & Hinton 1992): the loss of a network that reads digits gets a second
+term, −log p(w) of all its weights under a mixture in one dimension, one component of which stays at
+zero. The mixture is learned with the network, by gradients through ``log_density`` to its input and
+to its own parameters, and the weights gather about its means. Each of them may then be put at the
+mean of the component that is responsible for it, which leaves about 94 % of unseen digits right. The
+same done to a network that was trained without the prior takes it from 98 % to below 80 %.
 
 Run from anywhere: python examples/torch_prior.py [PICTURE]
 """
@@ -19,6 +22,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 import mixtura as mx
 
@@ -28,97 +32,111 @@ except ImportError:
     print("this example needs PyTorch: pip install 'mixtura[torch]'")
     raise SystemExit(0) from None
 
-K, STEPS, BATCH = 12, 900, 256
+BLUE, ORANGE, GREY = "#2563a8", "#d9722b", "#b8bdc4"
+K, STEPS, STRENGTH = 3, 1500, 0.5
 
 
-def layers(*sizes: int) -> torch.nn.Sequential:
-    """A small network."""
-    stack: list[torch.nn.Module] = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
-        stack += [torch.nn.Linear(a, b), torch.nn.SiLU()]
-    return torch.nn.Sequential(*stack[:-1])
+class Prior(torch.nn.Module):
+    """A mixture in one dimension that learns; its first component stays at zero."""
 
-
-class Autoencoder(torch.nn.Module):
-    """An encoder q(z | x), a decoder p(x | z), and a mixture p(z) between them."""
-
-    def __init__(self, k: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.encode, self.decode = layers(64, 128, 4), layers(2, 128, 64)
-        self.logits = torch.nn.Parameter(torch.zeros(k))
-        self.means = torch.nn.Parameter(0.8 * torch.randn(k, 2) if k > 1 else torch.zeros(k, 2))
-        self.roots = torch.nn.Parameter(torch.eye(2).repeat(k, 1, 1) / k**0.5)
+        self.logits = torch.nn.Parameter(torch.tensor([3.0] + [0.0] * (K - 1)))
+        self.means = torch.nn.Parameter(torch.linspace(-0.6, 0.6, K - 1))
+        self.log_sd = torch.nn.Parameter(torch.full((K,), -2.5))
 
-    def prior(self) -> mx.Mixture:
-        """The mixture that the parameters describe now."""
-        covariances = self.roots @ self.roots.mT + 1e-3 * torch.eye(2)
-        return mx.Mixture(torch.softmax(self.logits, 0), self.means, covariances)
-
-    def bound(self, x: torch.Tensor) -> torch.Tensor:
-        """The evidence lower bound of each picture, in nats, from one draw of z."""
-        mean, log_sd = self.encode(x).chunk(2, dim=1)
-        noise = torch.randn_like(mean)
-        z = mean + log_sd.exp() * noise
-        log_q = (-0.5 * (noise**2 + np.log(2 * np.pi)) - log_sd).sum(dim=1)
-        log_x = torch.distributions.ContinuousBernoulli(logits=self.decode(z)).log_prob(x)
-        return log_x.sum(dim=1) + self.prior().log_density(z) - log_q
+    def mixture(self) -> mx.Mixture:
+        """What the parameters describe now."""
+        means = torch.cat([torch.zeros(1), self.means])[:, None]
+        variances = torch.exp(2 * self.log_sd) + 1e-4
+        return mx.Mixture(torch.softmax(self.logits, 0), means, variances)
 
 
-def train(x: torch.Tensor, k: int) -> tuple[Autoencoder, float]:
-    """A trained autoencoder, and its mean bound on every fifth picture, which it did not see."""
+def network() -> torch.nn.Sequential:
+    """64 pixels, 48 hidden units, 10 digits."""
     torch.manual_seed(0)
-    model, held_out = Autoencoder(k), torch.arange(len(x)) % 5 == 0
-    seen = x[~held_out]
-    optimiser = torch.optim.Adam(model.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=STEPS)
-    for _ in range(STEPS):
-        loss = -model.bound(seen[torch.randint(len(seen), (BATCH,))]).mean()
+    return torch.nn.Sequential(torch.nn.Linear(64, 48), torch.nn.ReLU(), torch.nn.Linear(48, 10))
+
+
+def weights_of(net: torch.nn.Sequential) -> torch.Tensor:
+    """All weights, without the biases (n, 1)."""
+    return torch.cat([net[0].weight.flatten(), net[2].weight.flatten()])[:, None]
+
+
+def train(net: torch.nn.Sequential, prior: Prior | None, x: torch.Tensor, y: torch.Tensor) -> None:
+    """Minimise the mean of −log p(digit | pixels), plus −log p(weights) for each row."""
+    groups = [{"params": net.parameters(), "lr": 4e-3}]
+    if prior is not None:
+        groups.append({"params": prior.parameters(), "lr": 4e-3})
+    optimiser = torch.optim.Adam(groups)
+    for step in range(STEPS):
+        rows = torch.randint(len(x), (128,))
+        loss = torch.nn.functional.cross_entropy(net(x[rows]), y[rows])
+        if prior is not None and step > STEPS // 5:
+            log_prior = prior.mixture().log_density(weights_of(net)).sum()
+            loss = loss - STRENGTH * log_prior / len(x)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        schedule.step()
+
+
+def share(net: torch.nn.Sequential, mix: mx.Mixture) -> torch.nn.Sequential:
+    """The network with each weight at the mean of the component responsible for it."""
+    shared = network()
+    shared.load_state_dict(net.state_dict())
     with torch.no_grad():
-        return model, float(torch.stack([model.bound(x[held_out]).mean() for _ in range(50)]).mean())
+        for layer in (shared[0], shared[2]):
+            flat = layer.weight.reshape(-1, 1)
+            chosen = mix.responsibilities(flat).argmax(dim=1)
+            layer.weight.copy_(mix.means[chosen].reshape(layer.weight.shape))
+    return shared
 
 
 def draw(picture: Path) -> None:
-    """Train with one Gaussian and with a mixture, and draw both planes."""
+    """Train without and with the prior, share the weights of both, and draw them."""
     pixels, digits = load_digits(return_X_y=True)
-    x = torch.tensor(pixels / 16, dtype=torch.float32)
+    parts = train_test_split(pixels / 16, digits, test_size=0.3, random_state=0)
+    x, unseen = (torch.tensor(p, dtype=torch.float32) for p in parts[:2])
+    y, answer = (torch.tensor(p) for p in parts[2:])
+
+    def accuracy(net: torch.nn.Sequential) -> float:
+        return 100 * float((net(unseen).argmax(dim=1) == answer).float().mean())
+
+    plain, net, prior = network(), network(), Prior()
+    train(plain, None, x, y)
+    train(net, prior, x, y)
+    learned = prior.mixture().to("torch")
+    # without a prior, the best that can be done is a mixture fitted afterwards
+    fitted = mx.GaussianMixture(K, random_state=0).fit(weights_of(plain).detach().numpy()).mixture_
+
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
-    figure, panels = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
-
-    for axes, k in zip(panels, (1, K), strict=False):
-        model, bound = train(x, k)
-        with torch.no_grad():
-            z = model.encode(x)[:, :2].numpy()
-            prior = model.prior().to("numpy")
-        axes.scatter(*z.T, c=digits, s=4, cmap="tab10", linewidths=0)
-        side = np.linspace(0, 2 * np.pi, 60)
-        circle = 2 * np.stack([np.cos(side), np.sin(side)])
-        for weight, mean, root in zip(
-            prior.weights, prior.means, np.linalg.cholesky(prior.covariance.dense()), strict=True
-        ):
-            strength = min(1.0, 0.2 + weight * k / 2)
-            axes.plot(*(mean[:, None] + root @ circle), color="#222222", lw=1, alpha=strength)
-        name = "one Gaussian" if k == 1 else f"a mixture of {k}"
+    figure, panels = plt.subplots(1, 3, figsize=(12, 3.7), layout="constrained")
+    rows = []
+    cases = [
+        ("no prior", plain, fitted.to("torch", dtype="float32")),
+        ("the mixture", net, learned),
+    ]
+    for axes, (name, trained, mix) in zip(panels, cases, strict=False):
+        before, after = accuracy(trained), accuracy(share(trained, mix))
+        w = weights_of(trained).detach().numpy()[:, 0]
+        grid = np.linspace(-1.2, 1.2, 2001)
+        density = np.exp(mix.to("numpy").log_density(grid[:, None]))
+        axes.hist(w, bins=np.linspace(-1.2, 1.2, 161), density=True, color=GREY, label="weights")
+        axes.plot(grid, density, color=BLUE, linewidth=1.2, label="mixture")
+        axes.set(yscale="log", ylim=(1e-3, 2 * density.max()), xlabel="weight")
         axes.set_title(f"prior: {name}", loc="left", fontweight="bold")
-        axes.set(xlabel=f"held out: {bound:.1f} nats per digit", xticks=[], yticks=[])
-        print(f"prior: {name}, held-out bound {bound:.2f} nats per digit")
+        zero = np.mean(np.asarray(weights_of(share(trained, mix)).detach()) == 0)
+        print(f"{name}: {before:.1f} % right, {after:.1f} % with {K} values, {zero:.0%} of them 0")
+        rows.append((name, before, after))
+    panels[0].legend(frameon=False, loc="upper right", fontsize=9)
 
-    # pictures drawn from each component, the heaviest first
-    order = np.argsort(-prior.weights)
-    tiles = np.zeros((K * 9, 8 * 9))
-    for row, j in enumerate(order):
-        component = mx.Mixture([1.0], prior.means[[j]], prior.covariance.take([j]))
-        with torch.no_grad():
-            logits = model.decode(component.to("torch", dtype="float32").sample(8, rng=row))
-            drawn = torch.sigmoid(logits).numpy().reshape(8, 8, 8)
-        for column, tile in enumerate(drawn):
-            tiles[9 * row : 9 * row + 8, 9 * column : 9 * column + 8] = tile
-    panels[2].imshow(tiles, cmap="gray_r", vmin=0, vmax=1, aspect="equal")
-    panels[2].set_title("draws from each component", loc="left", fontweight="bold")
-    panels[2].axis("off")
+    for shift, color, label, i in ((-0.2, GREY, "as trained", 1), (0.2, ORANGE, f"{K} values", 2)):
+        right = [row[i] for row in rows]
+        bars = panels[2].bar(np.arange(2) + shift, right, 0.36, color=color, label=label)
+        panels[2].bar_label(bars, fmt="%.1f", padding=2)
+    panels[2].set(xticks=[0, 1], xticklabels=[name for name, *_ in rows], ylim=(0, 125))
+    panels[2].legend(frameon=False, loc="upper right", ncols=2, fontsize=9)
+    panels[2].set_title("unseen digits read right, %", loc="left", fontweight="bold")
 
     figure.savefig(picture, dpi=110)
     plt.close(figure)

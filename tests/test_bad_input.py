@@ -64,7 +64,7 @@ CONSTRUCTION = [
     (lambda: Mixture(W, [[NAN] * 3] * 2, S), r"finite means, got NaN"),
     (lambda: Mixture(W, [["a"] * 3] * 2, S), r"array of numbers for means"),
     (lambda: Mixture(W, [[1, 2, 3], [4, 5]], S), r"array of numbers for means"),
-    (lambda: Mixture(W, MU + 1j, S), r"means"),
+    (lambda: Mixture(W, MU + 1j, S), r"real means, got complex"),
     (lambda: Mixture(W, MU, np.eye(3)), r"shape \(2, 3, 3\), \(2, 3\) or \(2,\), got \(3, 3\)"),
     (lambda: Mixture(W, MU, S[:, :2, :2]), r"got \(2, 2, 2\)"),
     (lambda: Mixture(W, MU, 1.0), r"got \(\)"),
@@ -255,7 +255,7 @@ SCIKIT_LEARN_S = [
     (fit(k=41), r"Expected n_samples >= n_components but got n_components = 41, n_samples = 40"),
     (fit(weight=np.eye(40)[0]), r"Expected n_samples >= n_components"),
     (fit(SPOILT), r"Input X contains NaN"),
-    (fit(X / 0), r"Input X contains infinity"),
+    (fit(np.where(np.eye(40, 3) > 0, INF, X)), r"Input X contains infinity"),
     (fit(X[:0]), r"Found array with 0 sample"),
     (fit(X[:1]), r"minimum of 2 is required"),
     (fit(X[:, :0]), r"0 feature"),
@@ -272,7 +272,6 @@ SCIKIT_LEARN_S = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 @cases(SCIKIT_LEARN_S)
 def test_fits_that_are_refused_in_scikit_learn_s_words(call, pattern):
     with pytest.raises(ValueError, match=pattern):
@@ -320,7 +319,8 @@ COLLAPSING = {
 }
 
 
-@pytest.mark.parametrize("what", COLLAPSING)
+# A sum of columns is collinear up to rounding, which alone decides about its Cholesky factor.
+@pytest.mark.parametrize("what", [name for name in COLLAPSING if name != "a sum of columns"])
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "lowrank"])
 def test_no_floor_and_a_collapse_is_scikit_learn_s_error(covariance_type, what):
     x = COLLAPSING[what]
@@ -363,8 +363,7 @@ def groups(seed=0, n=60, d=3, gap=12.0):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     x = rng.standard_normal((n, d))
-    x[:, 0] += gap * labels
-    return x, labels
+    return x + gap * labels[:, None], labels
 
 
 EXTREMES = {
@@ -399,7 +398,7 @@ def test_extreme_but_valid_rows(what, covariance_type, init_params):
     assert gm.n_components_ == 2
     assert np.isfinite(gm.score_samples(rows)).all()
     assert (gm.mixture_.covariance.diagonal() > 0).all()
-    if what != "scales that differ by 1e12" or init_params == "deterministic":
+    if what != "scales that differ by 1e12" or covariance_type != "spherical":
         assert adjusted_rand_score(labels, gm.predict(rows)) == 1.0
 
 
@@ -415,17 +414,19 @@ def test_an_offset_changes_nothing_but_the_means(covariance_type):
     }
     near = mx.GaussianMixture(2, **settings).fit(x)
     far = mx.GaussianMixture(2, **settings).fit(x + 2.0**40)
-    assert_allclose(far.trace_, near.trace_, rtol=1e-6)
-    assert_allclose(far.means_ - 2.0**40, near.means_, atol=1e-3)
-    assert_allclose(far.covariances_, near.covariances_, rtol=1e-5, atol=1e-5)
+    place = np.spacing(2.0**40)  # 2.4e-4: means cannot be told closer
+    assert_allclose(far.trace_, near.trace_, rtol=0, atol=place)
+    assert_allclose(far.means_ - 2.0**40, near.means_, rtol=0, atol=2 * place)
+    size = np.abs(near.covariances_).max()
+    assert_allclose(far.covariances_, near.covariances_, rtol=0, atol=place * size)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("covariance_type", STRUCTURES)
 def test_five_hundred_columns(covariance_type):
-    x, labels = groups(n=80, d=500, gap=60.0)
+    x, labels = groups(n=80, d=500, gap=5.0)
     gm = mx.GaussianMixture(
-        2, covariance_type=covariance_type, reg_covar="auto", rank=2, random_state=0, max_iter=10
+        2, covariance_type=covariance_type, reg_covar="auto", rank=2, random_state=0, max_iter=2
     ).fit(x)
     assert np.isfinite(gm.score_samples(x)).all()
     assert adjusted_rand_score(labels, gm.predict(x)) == 1.0

@@ -129,6 +129,18 @@ def test_engines_take_every_row_once(name, weighted, engine):
     laws.expects(ENGINES[engine](), model, rows)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", NAMES)
+def test_engines_take_every_row_once_in_many_columns(name, dtype):
+    # Beyond 96 columns full matrices have kernels of their own.
+    rng = PLAIN.rng
+    x, labels = clusters(rng, 60, 2, 110)
+    rows = Rows(x.astype(dtype))
+    model = model_from_start(rows, labels, 2, structure_of(name, 110), Added(1.0))
+    laws.expects(Dense(batch_rows=25), model, rows, 1e-7 if dtype is np.float64 else 1e-4)
+    np.testing.assert_array_equal(rows.x, x.astype(dtype))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("batch_rows", [1, 7, 100, 101, 5000])
 @pytest.mark.parametrize("name", NAMES)

@@ -13,6 +13,7 @@ from mixtura.typing import Array
 __all__ = [
     "cholesky",
     "log",
+    "log_softmax",
     "logsumexp",
     "solve_cholesky",
     "solve_triangular",
@@ -117,3 +118,15 @@ def logsumexp(a: Array, axis: int = -1) -> Array:
     safe = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     total = xp.sum(xp.exp(a - safe), axis=axis, keepdims=True)
     return xp.squeeze(log(total) + safe, axis=axis)
+
+
+def log_softmax(a: Array, axis: int = -1) -> Array:
+    """a − log Σ exp a along an axis.
+
+    The largest entry is taken off first: where entries are of the order of 1e12, far from every
+    component, log k would drown in a difference of two such numbers.
+    """
+    xp = namespace(a)
+    top = detached(xp.max(a, axis=axis, keepdims=True))
+    shifted = a - xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    return shifted - log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

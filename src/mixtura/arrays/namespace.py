@@ -103,7 +103,13 @@ def as_float(values: Any, *, like: Any = None, keep_single: bool = False) -> Arr
         if like is not None and not is_numpy(like):
             xp = namespace(like)  # a copy: NumPy's arrays may be read-only, and tensors never are
             return xp.asarray(np.array(values, np.float64), dtype=like.dtype, device=like.device)
+        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+            raise InputError(
+                "expected an array without masked cells; fill them, or pass NaN to impute()"
+            )
         array = np.asarray(values)
+        if array.dtype.kind in "cmM":
+            raise InputError(f"expected real numbers, got {array.dtype}; convert them first")
         if keep_single and array.dtype == np.float32:
             return array
         return np.asarray(array, dtype=np.float64)

@@ -65,7 +65,9 @@ def fit(
         str | None,
         typer.Option(help="Column of row weights.", metavar="COLUMN", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random starts.", metavar="N", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the random starts.", metavar="N", min=0, max=2**31)
+    ] = 0,
     output: Annotated[
         Path | None,
         typer.Option(

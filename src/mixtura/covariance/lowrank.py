@@ -170,12 +170,16 @@ class LowRankCovariance(Covariance):
     def rescaled(self, factors: Array) -> LowRankCovariance:
         return LowRankCovariance(self.loadings * factors[:, None], self.noise * factors**2)
 
-    def plus_same(self, other: LowRankCovariance) -> LowRankCovariance:
+    def plus_same(self, other: LowRankCovariance) -> Covariance:
+        if self.rank + other.rank > self.d:
+            return super().plus_same(other)
         xp = namespace(self.loadings, other.loadings)
         loadings = xp.concat([self.loadings, other.loadings], axis=-1)
         return LowRankCovariance(loadings, self.noise + other.noise)
 
-    def fuse_same(self, other: LowRankCovariance) -> LowRankCovariance:
+    def fuse_same(self, other: LowRankCovariance) -> Covariance:
+        if self.rank + other.rank > self.d:
+            return super().fuse_same(other)
         # Σ⁻¹ + Σ'⁻¹ = P − U Uᵀ with P = 1/Ψ + 1/Ψ' and U = (U₁, U₂); invert by Woodbury.
         xp = namespace(self.loadings, other.loadings)
         u = xp.concat([self._precision_loadings(), other._precision_loadings()], axis=-1)

@@ -141,7 +141,7 @@ class TiedCovariance(Covariance):
         self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
     ) -> Form:
         whiten = self.shared.row_whitener(np.float64)
-        mapped = whiten(means, 0)
+        mapped = whiten(means.copy(), 0)  # which may work in place
         unit = IsotropicCovariance(np.ones(self.k), mapped.shape[1])
         inner = unit.form(mapped, const, dtype, guarded=guarded)
         return Mapped(self.shared.row_whitener(dtype), inner)

@@ -34,7 +34,7 @@ from mixtura.fit.model import GaussianModel
 from mixtura.fit.search import SearchResult, make_floor, search
 from mixtura.mixture.convert import precision_factors, sklearn_parameters
 from mixtura.sources import Rows
-from mixtura.sources.rows import as_rows, as_weights
+from mixtura.sources.rows import as_rows, as_weights, balanced
 from mixtura.typing import FloatArray
 
 __all__ = ["GaussianMixture"]
@@ -200,7 +200,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X: Any, sample_weight: Any) -> FloatArray:
         x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        rows = Rows(as_rows(x), as_weights(sample_weight, len(x)))
+        rows = Rows(as_rows(x), balanced(as_weights(sample_weight, len(x))))
         with managed(self):
             report = fit_context(self, X)
             if self._searches():

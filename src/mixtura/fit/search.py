@@ -1,11 +1,12 @@
 r"""How many components, and which structure: a search by the Bayesian information criterion.
 
-BIC = −2 log L + p log n (lower is better), p the free parameters and n the sum of weights
-(Schwarz 1978; Fraley & Raftery 2002). Starts are shared: the structures of one k start from the
-same partitions, and each structure also from its own best fit with one component fewer, whose most
-dispersed component is split. Every start runs a few iterations; the best one is carried to
-convergence. With ``n_components="auto"`` a structure is given up when its BIC has not improved for
-``patience`` steps of k, and the search ends when the best BIC of all has not for twice as many.
+BIC = −2 log L + p log n (lower is better), p the free parameters and n the sum of weights, or the
+number of rows where weights sum to less and are only relative (Schwarz 1978; Fraley & Raftery
+2002). Starts are shared: the structures of one k start from the same partitions, and each
+structure also from its own best fit with one component fewer, whose most dispersed component is
+split. Every start runs a few iterations; the best one is carried to convergence. With
+``n_components="auto"`` a structure is given up when its BIC has not improved for ``patience``
+steps of k, and the search ends when the best BIC of all has not for twice as many.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mixtura.fit.model import GaussianModel
 from mixtura.fit.recover import on_floor, split_widest
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
+from mixtura.sources.rows import balanced
 from mixtura.typing import FloatArray
 
 __all__ = ["Progress", "SearchResult", "Trial", "bic", "default_structures", "search"]
@@ -135,6 +137,7 @@ def search(
     InputError
         When nothing could be fitted, with the reason of each trial.
     """
+    rows = replace(rows, weight=balanced(rows.weight))
     floor = make_floor(reg_covar, rows)
     counts, patient = _counts(n_components, rows)
     names = _structures(covariance_type, rows.d)
@@ -255,7 +258,8 @@ class _Hunt:
             kept = fit.model.k
             if kept < k:
                 raise InputError(f"collapsed to {kept} components")
-            score, error = bic(total, n_parameters, self.rows.total_weight), None
+            mean = total / self.rows.total_weight
+            score, error = bic(mean * self.rows.n_meant, n_parameters, self.rows.n_meant), None
             degenerate = self._degenerate(fit.model)
             if degenerate is not None:
                 # The likelihood is then as high as the floor is low, and BIC means nothing.
@@ -431,6 +435,6 @@ def _whitened(part: Rows) -> FloatArray | None:
     weight = np.ones(part.n) if part.weight is None else part.weight
     centred = part.x - np.average(part.x, axis=0, weights=weight)
     values, vectors = np.linalg.eigh((weight[:, None] * centred).T @ centred / weight.sum())
-    if values[0] < 1e-10 * values[-1]:
+    if not values[0] > 1e-10 * values[-1]:
         return None
     return np.ascontiguousarray(centred @ (vectors / np.sqrt(values)), dtype=np.float64)

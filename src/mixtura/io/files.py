@@ -67,6 +67,11 @@ def save(value: Any, path: str | os.PathLike[str], info: dict[str, Any] | None =
         text = json.dumps(described, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"expected info of JSON values, got {error}") from None
+    if len(text) > MAX_HEADER // 2:
+        raise InputError(
+            f"expected info of at most {MAX_HEADER // 2**21} MiB, got {len(text) / 2**20:.0f} MiB; "
+            "keep large data in a file of its own"
+        )
     tensors = {"weights": mix.weights, "means": mix.means}
     tensors |= {f"covariance.{name}": a for name, a in covariance.parameters().items()}
     arrays = {n: np.ascontiguousarray(a, dtype=np.float64) for n, a in tensors.items()}
@@ -79,6 +84,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(os.path.realpath(path))  # a link stays a link
     if target.is_dir():
         raise InputError(f"expected a file name to write, got the directory {target}")
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)  # a device or a pipe is written to, never replaced
+        return
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
@@ -145,7 +153,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Mixture, dict[str, Any]]:
 def _metadata(prefix: bytes, file: Any, source: Path) -> dict[str, Any]:
     """The header's metadata, with its claims checked against the size of the file."""
     size = os.fstat(file.fileno()).st_size
-    kind = "not a model file" if not prefix.startswith(b"\x80") else "a pickle, which is never read"
+    pickled = prefix[:1] == b"\x80" and prefix[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    kind = "a pickle, which is never read" if pickled else "not a model file"
     foreign = FormatError(
         f"expected a model written by mixtura, got {source}, which is {kind}; "
         "write one with mixtura.save or the command `mixtura fit`"
@@ -210,6 +219,15 @@ def _mixture(tensors: dict[str, Any], described: dict[str, Any]) -> Mixture:
     k, d = means.shape
     prefix = "covariance."
     parts = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
+    foreign = {str(a.dtype) for a in tensors.values()} - {"float64"}
+    if foreign:
+        raise FormatError(f"expected numbers of float64, got {', '.join(sorted(foreign))}")
+    names = described.get("columns")
+    if not (names is None or (isinstance(names, list) and all(isinstance(c, str) for c in names))):
+        raise FormatError("expected column names as a list of texts")
+    rank = parts["loadings"].shape[-1] if name == "lowrank" else 0
+    if rank > d:
+        raise FormatError(f"expected a rank of at most {d}, the number of columns, got {rank}")
     for part in parts.values():
         if part.ndim == 0 or part.shape[0] not in (1, k) or not np.isfinite(part).all():
             raise FormatError("covariance parameters of the wrong shape, or not finite")

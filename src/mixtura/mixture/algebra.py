@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixtura.arrays.linalg import log, logsumexp, symmetrise
+from mixtura.arrays.linalg import log, log_softmax, logsumexp, symmetrise
 from mixtura.arrays.namespace import (
     as_float,
     finite,
@@ -166,6 +166,8 @@ def blend(mixtures: Sequence[Mixture], weights: Any = None) -> Mixture:
 
 
 def _same_space(a: Mixture, b: Mixture, what: str) -> None:
+    if not (hasattr(b, "means") and hasattr(b, "covariance")):
+        raise InputError(f"expected a Mixture in {what}, got {type(b).__name__}")
     if a.d != b.d:
         raise InputError(f"expected mixtures with as many columns in {what}, got {a.d} and {b.d}")
     if a.columns is not None and b.columns is not None and a.columns != b.columns:
@@ -406,7 +408,7 @@ def denoise(mix: Mixture, y: Array, noise: Any, return_cov: bool) -> Any:
         batch = y[start : start + size]
         v = xp.permute_dims(batch[None, :, :] - mix.means[:, None, :], (0, 2, 1))
         logs = mix.log_weights[:, None] - 0.5 * (law.logdet[:, None] + law.delta(v))
-        resp = xp.exp(logs - logsumexp(logs, axis=0)[None, :])  # (k, b)
+        resp = xp.exp(log_softmax(logs, axis=0))  # (k, b)
         each = xp.permute_dims(mix.means[:, :, None] + law.gain(v), (2, 0, 1))  # (b, k, d)
         weighted = xp.permute_dims(resp, (1, 0))[:, :, None] * each
         mean = xp.sum(weighted, axis=1)

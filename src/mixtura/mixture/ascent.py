@@ -9,6 +9,11 @@ and Newton's step −H⁻¹ g short, it is taken instead, unless it descends. Th
 −M^(−½) H M^(−½) are at most 1 and have no units: they tell maxima from saddles, which are left
 along the steepest ascending direction. Lengths are measured in the metric M, in the components'
 spreads.
+
+An EM step from a broad component may leap over a hump. Along a step s the log joint of component k
+is the parabola joint + t gₖᵀ s − ½ t² sᵀ Pₖ s; while one component outweighs all others the density
+is log-concave and nothing can be leapt over, so a step ends where the next one comes in sight, and
+is a fraction of a spread where several are. So rows climb the hump that they stand on.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import numpy as np
 from mixtura.arrays.linalg import symmetrise
 from mixtura.mixture import density
 from mixtura.mixture.algebra import _make
+from mixtura.mixture.pairs import support
 from mixtura.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -33,17 +39,21 @@ BATCH_BYTES = 32 * 2**20
 SHORT, STEPS = 1e-9, 2000
 #: The longest Newton step, and the least curvature for one.
 NEWTON, CURVED = 0.5, 1e-9
+#: A component is in sight less than SIGHT nats below the heaviest; steps in spreads of those.
+SIGHT, STRIDE = 10.0, 0.5
 #: An eigenvalue of −H below −SADDLE makes a saddle; how far it is left, and how often.
 SADDLE, NUDGE, NUDGES = 1e-6, 0.1, 8
 
 
 class Local(NamedTuple):
-    """The density about points x (n, d)."""
+    """The density about points x (n, d); of components the log joint (n, k) and gₖ (n, k, d)."""
 
     value: FloatArray
     grad: FloatArray
     metric: FloatArray
     hessian: FloatArray
+    joint: FloatArray
+    each: FloatArray
 
 
 class Field:
@@ -51,6 +61,7 @@ class Field:
 
     def __init__(self, mix: Mixture) -> None:
         self.centre = np.asarray(mix.mean)
+        mix = support(mix)
         self.mix = _make(mix.log_weights, mix.means - self.centre, mix.covariance, None)
         precision = np.broadcast_to(mix.covariance.precision(), (mix.k, mix.d, mix.d))
         self.precision = np.asarray(precision).reshape(mix.k, -1)
@@ -69,7 +80,8 @@ class Field:
         metric = (resp @ self.precision).reshape(-1, d, d)
         spread = each - grad[:, None, :]
         outer = np.matmul(np.swapaxes(resp[:, :, None] * spread, 1, 2), spread)
-        return Local(top + np.log(total), grad, symmetrise(metric), symmetrise(outer - metric))
+        hessian = symmetrise(outer - metric)
+        return Local(top + np.log(total), grad, symmetrise(metric), hessian, joint, each)
 
     def ascend(self, x: FloatArray) -> FloatArray:
         """The stationary points (n, d) that ascent from x reaches."""
@@ -83,14 +95,13 @@ class Field:
         for _ in range(STEPS):
             now = x[active]
             step, newton, length = _steps(here)
+            step *= self._leash(here, step)[:, None]
             there = self.at(now + step)
             descends = newton & (there.value < here.value - 1e-12 * (1 + np.abs(here.value)))
             if descends.any():
                 plain = Local(*(part[descends] for part in here))
                 step[descends] = _em_step(plain)
-                again = self.at(now[descends] + step[descends])
-                for part, other in zip(there, again, strict=True):
-                    part[descends] = other
+                there = self.at(now + step)
             x[active] = now + step
             going = length > SHORT
             active = active[going]
@@ -98,6 +109,21 @@ class Field:
                 break
             here = Local(*(part[going] for part in there))
         return x
+
+    def _leash(self, here: Local, step: FloatArray) -> FloatArray:
+        """The share (n,) of each step after which components have to be weighed again."""
+        slope = np.einsum("nkd,nd->nk", here.each, step)
+        outer = (step[:, :, None] * step[:, None, :]).reshape(len(step), -1)
+        curve = np.maximum(outer @ self.precision.T, 1e-300)
+        rows, top = np.arange(len(step)), here.joint.argmax(axis=1)
+        # Nats below the heaviest component at t: drop + t tilt − ½ t² bend; in sight at −SIGHT.
+        drop, tilt, bend = (a - a[rows, top, None] for a in (here.joint, slope, -curve))
+        enters = _first_root(0.5 * bend, tilt, drop + SIGHT)
+        stride = STRIDE / np.sqrt(np.maximum(curve, curve[rows, top, None]))
+        near = drop > -SIGHT - 1  # a step that ended where one came in sight counts as there
+        limit = np.where(near, stride, np.maximum(enters, stride))
+        limit[rows, top] = np.inf
+        return np.minimum(limit.min(axis=1), 1.0)
 
     def climb(self, x: FloatArray) -> FloatArray:
         """``ascend``, leaving saddles on the side that ends higher."""
@@ -124,6 +150,14 @@ def _curvature(here: Local) -> tuple[FloatArray, FloatArray, FloatArray]:
     half = np.linalg.solve(root, -here.hessian)
     values, vectors = np.linalg.eigh(symmetrise(np.linalg.solve(root, np.swapaxes(half, 1, 2))))
     return values, vectors, root
+
+
+def _first_root(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
+    """The least t > 0 with a t² + b t + c = 0, inf where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        q = -0.5 * (b + np.copysign(np.sqrt(b * b - 4 * a * c), b))
+        roots = np.stack([q / a, c / q])
+    return np.asarray(np.where(roots > 0, roots, np.inf).min(axis=0))  # NaN is not above zero
 
 
 def _em_step(here: Local) -> FloatArray:

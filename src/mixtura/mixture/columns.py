@@ -6,6 +6,8 @@ import difflib
 import operator
 from typing import Any
 
+import numpy as np
+
 from mixtura.errors import InputError
 
 __all__ = ["positions"]
@@ -25,6 +27,11 @@ def positions(columns: Any, d: int, names: tuple[str, ...] | None, what: str) ->
         if isinstance(column, str):
             found.append(_named(column, names, what))
             continue
+        if isinstance(column, bool | np.bool_):
+            raise InputError(
+                f"expected column positions or names in {what}, got a mask; pass "
+                "numpy.flatnonzero(mask)"
+            )
         try:
             index = operator.index(column)
         except TypeError:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixtura.arrays.derived import derived
-from mixtura.arrays.linalg import logsumexp
+from mixtura.arrays.linalg import log_softmax, logsumexp
 from mixtura.arrays.namespace import as_float, finite, is_numpy, namespace, zeros
 from mixtura.arrays.random import generator as random_source
 from mixtura.covariance import Covariance
@@ -107,7 +107,7 @@ class Conditional:
     def parts(self, x: Array) -> tuple[Array, Array]:
         """Log gates (b, k) and component means (b, k, m) for rows x (b, g)."""
         joint = density.log_joint(self.gate, x)
-        log_resp = joint - logsumexp(joint)[:, None]
+        log_resp = log_softmax(joint)
         gain, _ = self._regression
         xp = namespace(x, gain)
         k, m, g = gain.shape
@@ -329,7 +329,7 @@ class Conditional:
         active = np.arange(len(y))
         for _ in range(500):
             log_joint = joint(y[active], active)
-            resp = np.exp(log_joint - logsumexp(log_joint)[:, None])
+            resp = np.exp(log_softmax(log_joint))
             total = np.einsum("bk,kij->bij", resp, precision)
             target = np.einsum("bk,bki->bi", resp, pulled[active])
             new = np.linalg.solve(total, target[:, :, None])[:, :, 0]

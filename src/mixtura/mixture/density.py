@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixtura.arrays.linalg import logsumexp
+from mixtura.arrays.linalg import log_softmax, logsumexp
 from mixtura.arrays.namespace import is_numpy, namespace, zeros
 from mixtura.arrays.parallel import each_batch
 from mixtura.typing import Array, FloatArray
@@ -63,8 +63,7 @@ def log_density(mix: Mixture, x: Array) -> Array:
 def responsibilities(mix: Mixture, x: Array) -> Array:
     """P(component | x) (n, k); rows sum to one."""
     joint = log_joint(mix, x)
-    xp = namespace(joint)
-    return xp.exp(joint - logsumexp(joint)[:, None])
+    return namespace(joint).exp(log_softmax(joint))
 
 
 def grad_log_density(mix: Mixture, x: Array) -> Array:

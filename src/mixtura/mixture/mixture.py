@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mixtura.arrays.derived import derived
-from mixtura.arrays.linalg import log, symmetrise, transpose
+from mixtura.arrays.linalg import log, log_softmax, symmetrise, transpose
 from mixtura.arrays.namespace import (
     as_float,
     finite,
@@ -151,10 +151,8 @@ class Mixture:
         cls, log_weights: Array, means: Array, covariance: Covariance, columns: Any
     ) -> Mixture:
         """Build without checks, from unnormalised log weights that may underflow."""
-        from mixtura.arrays.linalg import logsumexp
-
         xp = namespace(log_weights, means)
-        normal = log_weights - logsumexp(log_weights)
+        normal = log_softmax(log_weights)
         mix = object.__new__(cls)
         mix._set(xp.exp(normal), means, covariance, columns)
         object.__setattr__(mix, "log_weights", normal)
@@ -585,15 +583,14 @@ class Mixture:
 
 
 def _floats(values: Any, name: str) -> Array:
+    if is_numpy(values) and np.iscomplexobj(values):
+        raise ConstructionError(f"expected real {name}, got complex numbers")
     try:
-        array = as_float(values)
+        return as_float(values)
     except InputError as error:
         raise ConstructionError(f"{name}: {error}") from None
     except (TypeError, ValueError):
         raise ConstructionError(f"expected an array of numbers for {name}") from None
-    if is_numpy(array) and np.iscomplexobj(values):
-        raise ConstructionError(f"expected real {name}, got complex numbers")
-    return array
 
 
 def _joined(weights: Any, means: Any, covariance: Any) -> tuple[Array, Array, Any]:

@@ -94,7 +94,8 @@ def modes(mix: Mixture, starts: Any = None) -> Modes:
     if starts is not None:
         x = np.concatenate([x, np.asarray(mix._rows(starts), dtype=np.float64) - ascent.centre])
     ends = ascent.climb(x)
-    value, _, metric, _ = ascent.at(ends)
+    top = ascent.at(ends)
+    value, metric = top.value, top.metric
     kept: list[int] = []
     label = np.empty(len(ends), dtype=np.int64)
     for i in np.argsort(-value, kind="stable"):

@@ -20,7 +20,7 @@ from mixtura.arrays.random import generator, standard_normal
 from mixtura.errors import InputError
 from mixtura.mixture.distance import square_root
 from mixtura.mixture.estimates import MonteCarlo
-from mixtura.mixture.pairs import coincide, nothing, pair
+from mixtura.mixture.pairs import coincide, nothing, pair, support
 from mixtura.typing import Array, Seed
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def sliced_wasserstein(
     n = _count(n_projections)
     if coincide(p, q):
         return MonteCarlo(nothing(p), nothing(p))
+    p, q = support(p), support(q)
     source = generator(rng, p.means)
     xp = namespace(p.means)
     theta = xp.ones_like(p.means[:1, :]) if p.d == 1 else standard_normal((n, p.d), source, p.means)

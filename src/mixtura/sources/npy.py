@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def read(path: Path) -> Table:
         raise InputError(
             f"expected a whole NPY file, got a damaged one: {path} ({error}); write it again"
         ) from None
-    except (OSError, EOFError, SyntaxError, OverflowError) as error:
+    except (OSError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
         raise InputError(
             f"expected a whole NPY file, got a damaged one: {path} ({error}); write it again"
         ) from None

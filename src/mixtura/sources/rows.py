@@ -15,7 +15,7 @@ import numpy as np
 from mixtura.errors import InputError
 from mixtura.typing import FloatArray
 
-__all__ = ["Rows", "as_rows", "as_weights"]
+__all__ = ["Rows", "as_rows", "as_weights", "balanced"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +117,22 @@ class Rows:
             spread = float(x[order[min(high, len(x) - 1)], j]) - float(x[order[low], j])
             scale[j] = spread / 1.349 if spread > 0 else np.inf
         return scale
+
+
+def balanced(weight: FloatArray | None) -> FloatArray | None:
+    """Weights of an ordinary size: those that average under 1e-3 or over 1e9 are only relative.
+
+    They are scaled to average one over the rows that count, as sums and counts in a fit would
+    otherwise under- or overflow.
+    """
+    if weight is None:
+        return None
+    present = weight[weight > 0]
+    top = float(present.max())
+    average = float(np.mean(present / top)) * top
+    if 1e-3 <= average <= 1e9:
+        return weight
+    return weight / top / float(np.mean(present / top))
 
 
 def as_rows(x: FloatArray) -> FloatArray:
