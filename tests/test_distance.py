@@ -453,3 +453,38 @@ def test_too_many_tuples(rng):
     parts = [mixture_of("diag", rng, 40, 1) for _ in range(3)]
     with pytest.raises(ValueError, match=r"at most 50000 tuples.*reduce\(\)"):
         mx.barycenter(parts)
+
+
+# ---- tensors -------------------------------------------------------------------------------------
+MEASURES = {
+    "l2": mx.l2,
+    "mmd": mmd,
+    "wasserstein": mx.wasserstein,
+    "sliced": lambda p, q: mx.sliced_wasserstein(p, q, 5, rng=0).estimate,
+    "kl": lambda p, q: sum(mx.kl(p, q, 20, rng=0)[2:]),
+    "entropy": lambda p, q: sum(mx.entropy(p, 20, rng=0)[2:]),
+    "bures": lambda p, q: mx.bures(p, q).sum(),
+    "geodesic": lambda p, q: mx.geodesic(p, q, 0.3).cov.sum(),
+    "barycenter": lambda p, q: mx.barycenter([p, q, q.blur(1.0)]).cov.sum(),
+    "reduce": lambda p, q: p.reduce(2).covariance.dense().sum(),
+    "reduce-bures": lambda p, q: p.reduce(2, merge="bures").covariance.dense().sum(),
+    "reduce-log": lambda p, q: p.reduce(2, merge="log-euclidean").covariance.dense().sum(),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_tensors(measure, rng):
+    torch = pytest.importorskip("torch", reason="tensors need PyTorch; pip install mixtura[torch]")
+    p, q = mixture_of("full", rng, 3, 2), mixture_of("diag", rng, 2, 2)
+    roots = np.linalg.cholesky(p.covariance.dense())
+    start = [torch.tensor(np.array(a), requires_grad=True) for a in (p.weights, p.means, roots)]
+
+    def value(weights, means, root):
+        return measure(Mixture(weights, means, root @ root.mT), q)
+
+    assert torch.autograd.gradcheck(value, start, atol=1e-6, rtol=1e-3)
+    if measure is not MEASURES["sliced"]:  # its directions come from another generator
+        assert_allclose(value(*start).detach(), measure(p, q), rtol=1e-8)
+    same = Mixture(*(a.detach() for a in (start[0], start[1])), p.to("torch").covariance)
+    if measure in (mx.l2, mmd, mx.wasserstein):
+        assert measure(same, p) == 0

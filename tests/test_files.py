@@ -178,6 +178,7 @@ def test_a_file_cut_anywhere_is_refused(saved):
     refused(path, content + b"more")
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # of numbers that damage made huge
 def test_a_file_damaged_anywhere_is_refused_or_a_mixture(saved):
     path, _, _ = saved
     content = path.read_bytes()

@@ -238,6 +238,8 @@ def test_parameters_of_different_kinds_join():
     assert wide.means.dtype == wide.covariance.variance.dtype == torch.float64
     tied = TiedCovariance(mx.FullCovariance(np.eye(3)[None]), 2)
     assert Mixture([1, 1], torch.zeros(2, 3), tied).covariance.shared.values.dtype == torch.float32
+    each = [torch.tensor(v, requires_grad=True) for v in (1.0, 3.0)]
+    assert Mixture(each, np.zeros((2, 1)), np.ones(2)).weights.requires_grad
     low = mx.LowRankCovariance(torch.ones(2, 3, 1), np.ones((2, 3)))
     assert isinstance(Mixture([1, 1], np.zeros((2, 3)), low).means, torch.Tensor)
     assert Mixture(torch.tensor([1, 3]), [[0.0], [1.0]], [1.0, 1.0]).weights.tolist() == [
@@ -247,8 +249,8 @@ def test_parameters_of_different_kinds_join():
 
 
 def test_pickles_copies_files_and_scikit_learn(tmp_path):
-    mix, x = case("tied")
-    there = tensors(mix)
+    mix = mixture_of("tied", np.random.default_rng(1), K, D)
+    there, x = tensors(mix), mix.sample(N, rng=0)
     for other in (pickle.loads(pickle.dumps(there)), copy.deepcopy(there)):
         agrees(other.log_density(x), mix.log_density(x))
     mx.save(there, tmp_path / "model.safetensors")

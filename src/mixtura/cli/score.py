@@ -157,7 +157,7 @@ def _numbers(mixture: Any, table: Any) -> Any:
             f"add {'it' if len(missing) == 1 else 'them'} or rename"
             + (f" ({' '.join(hints)})" if hints else f" (the table has {told(table.names)})")
         )
-    return picking.pick(table, list(mixture.columns)).x
+    return picking.pick(table, list(mixture.columns), choosable=False).x
 
 
 def _check_names(table: Any, added: list[str]) -> None:

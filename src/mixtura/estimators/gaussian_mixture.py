@@ -338,6 +338,13 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.means_ = mix.means.astype(dtype)
         self._arrays: dict[int, FloatArray] = {}
         self.n_components_ = mix.k
+        if found is None and mix.k < self.n_components:
+            warnings.warn(
+                f"{mix.k} of {self.n_components} components are left, as the others kept "
+                "collapsing; ask for fewer components (notes_ tells when)",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         self.covariance_type_ = (
             found.best.covariance_type
             if found is not None
@@ -351,7 +358,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.trace_ = list(fit.trace)
         self.lower_bound_ = fit.objective
         self.search_ = found
-        self.notes_ = fit.notes
+        self.notes_ = fit.notes if found is None else found.notes
 
     # ---- attributes in scikit-learn's shapes ----------------------------------------------------
     def _array(self, i: int) -> FloatArray:

@@ -33,7 +33,8 @@ class MixtureRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Parameters
     ----------
     n_components : int, "auto" or ints, default="auto"
-        "auto" chooses by BIC of the joint density.
+        "auto" chooses by BIC of the joint density, which need not be the best for prediction:
+        choose by cross-validation where that is what counts.
     covariance_type : str or Structure, default="full"
         Of the joint density. Structures without correlations ("diag", "spherical") predict by
         gates alone.

@@ -85,14 +85,17 @@ def lost_components(model: GaussianModel, stats: Statistics, rows: Rows) -> Floa
 def on_floor(covariance: Covariance, floor: Any) -> bool:
     """Whether one component's covariance shrank to the floor in some direction.
 
-    A factor model explains a column entirely now and then (a Heywood case): it is on the floor
-    when more columns than it has factors are.
+    A factor model may explain a column entirely (a Heywood case: its noise is on the floor, not
+    its variance); it is on the floor when a column's variance is, or the noise of more columns
+    than it has factors.
     """
     if not isinstance(floor, Clipped):
         return False
     if isinstance(covariance, LowRankCovariance):
-        flat = covariance.noise[0] <= 1.01 * floor.share * floor.scale**2
-        return int(flat.sum()) > covariance.rank
+        least = floor.share * floor.scale**2
+        flat = covariance.noise[0] <= 1.01 * least
+        thin = covariance.diagonal()[0] <= 10 * least
+        return bool(thin.any()) or int(flat.sum()) > covariance.rank
     if isinstance(covariance, IsotropicCovariance):
         return bool(covariance.variance[0] <= 1.01 * floor.common(np.zeros(1))[0])
     scaled = covariance.rescaled(1 / floor.scale).dense()[0]

@@ -142,6 +142,8 @@ def search(
     counts, patient = _counts(n_components, rows)
     names = _structures(covariance_type, rows.d)
     hunt = _Hunt(rows, floor, rank, seed, n_init, max_iter, tol, columns, callback)
+    scale = np.minimum(np.sqrt(rows.variance()), 10 * rows.robust_scale())
+    hunt.limit = Clipped(scale) if (scale > 0).all() else None
     hunt.planned = len(counts) * len(names)
     stale = dict.fromkeys(range(len(names)), 0)
     best_of: dict[int, float] = {}
@@ -238,6 +240,7 @@ class _Hunt:
     fits: list[Fit | None] = field(default_factory=list)
     partitions: dict[int, list[FloatArray]] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
+    limit: Floor | None = None
 
     def attempt(self, k: int, name: Any) -> Trial:
         """Fit k components of one structure, and enter the trial in the table."""
@@ -257,7 +260,7 @@ class _Hunt:
             _, total, _ = Dense().expect(fit.model, self.rows)
             kept = fit.model.k
             if kept < k:
-                raise InputError(f"collapsed to {kept} components")
+                raise InputError(f"collapsed to {kept} components; ask for fewer")
             mean = total / self.rows.total_weight
             score, error = bic(mean * self.rows.n_meant, n_parameters, self.rows.n_meant), None
             degenerate = self._degenerate(fit.model)
@@ -293,7 +296,7 @@ class _Hunt:
                 if isinstance(model.covariance, TiedCovariance)
                 else model.covariance.take([j])
             )
-            if on_floor(one, self.floor):
+            if on_floor(one, self.limit):
                 return j
         return None
 
@@ -381,6 +384,14 @@ class _Hunt:
             raise InputError(f"no mixture could be fitted ({reasons})")
         chosen = min(fitted, key=lambda i: self.trials[i].bic)
         fit = self.fits[chosen]
+        best = self.trials[chosen]
+        doubts = [] if best.error is None else [f"take this fit with care: {best.error}"]
+        narrow = {t.covariance_type for t in self.trials if t.error and "shrank" in t.error}
+        if best.error is None and narrow:
+            doubts.append(
+                f"set aside: {', '.join(sorted(narrow))} with more components, where some "
+                "shrank to almost no variance (equal values in the data, or too few rows)"
+            )
         if fit is None:
             raise AssertionError("fitted trials carry a fit")
         return SearchResult(
@@ -388,7 +399,7 @@ class _Hunt:
             tuple(self.trials),
             self.trials[chosen],
             fit.trace,
-            fit.notes,
+            (*fit.notes, *doubts),
             fit,
         )
 

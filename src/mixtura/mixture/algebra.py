@@ -86,7 +86,7 @@ def _vector(values: Any, size: int, what: str, like: Array = None) -> Array:
     if tuple(v.shape) != (size,):
         raise InputError(f"expected {what} of shape ({size},), got {tuple(v.shape)}")
     if not finite(v):
-        raise InputError(f"expected finite {what}, got NaN or infinity")
+        raise InputError(f"expected finite numbers for {what}, got NaN or infinity")
     return v
 
 
@@ -243,7 +243,7 @@ def noise_covariance(
     except (TypeError, ValueError):
         raise InputError(f"expected numbers for {what}") from None
     if not finite(s):
-        raise InputError(f"expected finite {what}, got NaN or infinity")
+        raise InputError(f"expected finite numbers for {what}, got NaN or infinity")
     shape = tuple(s.shape)
     if shape not in ((), (d,), (d, d)):
         raise InputError(

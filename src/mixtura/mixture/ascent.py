@@ -123,7 +123,7 @@ class Field:
         near = drop > -SIGHT - 1  # a step that ended where one came in sight counts as there
         limit = np.where(near, stride, np.maximum(enters, stride))
         limit[rows, top] = np.inf
-        return np.minimum(limit.min(axis=1), 1.0)
+        return np.asarray(np.minimum(limit.min(axis=1), 1.0))
 
     def climb(self, x: FloatArray) -> FloatArray:
         """``ascend``, leaving saddles on the side that ends higher."""

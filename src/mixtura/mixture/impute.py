@@ -51,7 +51,7 @@ def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> Fl
 
 def _rows(mix: Mixture, x: Any) -> FloatArray:
     if isinstance(x, np.ma.MaskedArray):
-        x = x.astype(np.float64).filled(np.nan)
+        x = np.ma.filled(x.astype(np.float64), np.nan)
     frame_columns = getattr(x, "columns", None)
     if mix.columns is not None and frame_columns is not None:
         missing = [c for c in mix.columns if c not in list(frame_columns)]

@@ -334,6 +334,10 @@ class Mixture:
             In the remaining columns, in their original order.
         """
         given = positions(columns, self.d, self.columns, "condition")
+        if self.columns is not None and hasattr(values, "index") and hasattr(values, "loc"):
+            names = [self.columns[j] for j in given]
+            if set(names) <= set(values.index):
+                values = values.loc[names]  # a labelled row is read by its labels
         return algebra.condition(convert.meet(self, values), given, values)
 
     def conditional(self, given: Columns) -> Conditional:
@@ -583,14 +587,14 @@ class Mixture:
 
 
 def _floats(values: Any, name: str) -> Array:
-    if is_numpy(values) and np.iscomplexobj(values):
-        raise ConstructionError(f"expected real {name}, got complex numbers")
     try:
-        return as_float(values)
+        if first_tensor(values) is not None or not np.iscomplexobj(values):
+            return as_float(values)
     except InputError as error:
         raise ConstructionError(f"{name}: {error}") from None
     except (TypeError, ValueError):
         raise ConstructionError(f"expected an array of numbers for {name}") from None
+    raise ConstructionError(f"expected real {name}, got complex numbers")
 
 
 def _joined(weights: Any, means: Any, covariance: Any) -> tuple[Array, Array, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["sliced_wasserstein"]
 
 #: Nodes reach this many standard deviations from each mean; so many of them in all, about.
-REACH, NODES = 8.5, 2048
+REACH, NODES = 7.0, 2048
 
 
 def sliced_wasserstein(

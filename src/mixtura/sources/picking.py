@@ -41,7 +41,13 @@ class Picked:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-def pick(table: Table, columns: Sequence[str] | None = None, *, skip: Sequence[str] = ()) -> Picked:
+def pick(
+    table: Table,
+    columns: Sequence[str] | None = None,
+    *,
+    skip: Sequence[str] = (),
+    choosable: bool = True,
+) -> Picked:
     """Take the numeric columns, or those asked for.
 
     Parameters
@@ -52,6 +58,8 @@ def pick(table: Table, columns: Sequence[str] | None = None, *, skip: Sequence[s
         number or name the rows.
     skip : sequence of str
         Columns used otherwise (weights); never taken unasked and not reported.
+    choosable : bool
+        Whether the user could have chosen other columns, which errors then advise.
 
     Raises
     ------
@@ -69,7 +77,7 @@ def pick(table: Table, columns: Sequence[str] | None = None, *, skip: Sequence[s
         left_out: list[tuple[str, str]] = []
     else:
         judged, left_out = _numeric(table, skip)
-    _whole(table, judged)
+    _whole(table, judged, choosable)
     vectors = [cell.values for cell in judged.values() if cell.values is not None]
     single = all(vector.dtype == np.float32 for vector in vectors)
     x = np.empty((table.n, len(vectors)), dtype=np.float32 if single else np.float64)
@@ -116,7 +124,7 @@ def _numbers_rows(name: str, values: FloatArray) -> str:
     return ""
 
 
-def _whole(table: Table, judged: dict[str, Cells]) -> None:
+def _whole(table: Table, judged: dict[str, Cells], choosable: bool) -> None:
     """Refuse missing and infinite cells, with the counts and the way out."""
     for test, what, mend in (
         (
@@ -137,7 +145,7 @@ def _whole(table: Table, judged: dict[str, Cells]) -> None:
             continue
         said = told([f"{name!r}: {count:,}" for name, count in counts.items()])
         others = [name for name in judged if name not in counts]
-        way_out = f", or use the other columns: {as_option(others)}" if others else ""
+        way_out = f", or use the other columns: {as_option(others)}" if others and choosable else ""
         some = int(rows.sum())
         raise InputError(
             f"expected a finite number in every cell of the columns used, got {what} cells in "
