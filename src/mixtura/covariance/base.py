@@ -174,6 +174,11 @@ class Covariance(ABC):
         z = self.whiten(v)
         return xp.sum(z * z, axis=-2)
 
+    def inflation(self) -> float:
+        """Largest Σᵢᵢ (Σ⁻¹)ᵢᵢ: 1 where columns are uncorrelated, large where they are collinear."""
+        xp = namespace(*self.parameters().values())
+        return float(xp.max(self.diagonal() * xp.linalg.diagonal(self.precision())))
+
     def forget(self) -> None:
         """Drop factors that were derived and kept; they are derived again when asked for."""
         for name, attribute in vars(type(self)).items():

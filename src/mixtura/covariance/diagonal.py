@@ -75,6 +75,9 @@ class DiagonalCovariance(Covariance):
     def diagonal(self) -> Array:
         return self.variance
 
+    def inflation(self) -> float:
+        return 1.0
+
     def matmul(self, v: Array) -> Array:
         return self.variance[:, :, None] * v
 

@@ -61,6 +61,9 @@ class IsotropicCovariance(Covariance):
         xp = namespace(self.variance)
         return xp.broadcast_to(self.variance[:, None], (self.k, self.d))
 
+    def inflation(self) -> float:
+        return 1.0
+
     def matmul(self, v: Array) -> Array:
         return self.variance[:, None, None] * v
 

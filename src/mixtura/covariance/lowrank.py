@@ -189,6 +189,10 @@ class LowRankCovariance(Covariance):
         factor = cholesky(eye - transpose(u) @ spread)
         return LowRankCovariance(transpose(solve_triangular(factor, transpose(spread))), noise)
 
+    def inflation(self) -> float:
+        inverse = 1 / self.noise - (self._precision_loadings() ** 2).sum(axis=-1)
+        return float((self.diagonal() * inverse).max())
+
     def regression(self) -> Array:
         """β = Σ⁻¹ W = Ψ^(−½) W̃ M⁻¹ (k, d, r); ``solve`` would cancel where Ψ is small."""
         return transpose(solve_cholesky(self._inner, transpose(self._scaled))) / self._root

@@ -50,6 +50,9 @@ class TiedCovariance(Covariance):
         """Number of columns."""
         return self.shared.d
 
+    def inflation(self) -> float:
+        return self.shared.inflation()
+
     def forget(self) -> None:
         self.shared.forget()
 

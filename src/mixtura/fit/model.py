@@ -27,6 +27,8 @@ __all__ = ["GaussianModel", "gather"]
 #: Responsibilities below this share of the largest are dropped where moments are taken
 #: component by component.
 NEGLIGIBLE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-9}
+#: float32 rows are computed in float64 beyond this inflation, checked up to so many columns.
+SINGLE_INFLATION, CHECKED_COLUMNS = 1e3, 128
 #: Statistics beyond this many bytes are kept once, not once per thread.
 SHARED_BYTES = 48 * 2**20
 
@@ -85,12 +87,19 @@ class GaussianModel:
                     self.d * np.log(2 * np.pi) + self.covariance.logdet
                 )
             means = self.means - self.anchor
-            compiled = (key, self.covariance.form(means, const, key))
-            if compiled[1].guarded and key == np.float32:
+            compute = np.dtype(np.float64) if self._needs_double(key) else key
+            compiled = (compute, self.covariance.form(means, const, compute))
+            if compiled[1].guarded and compute == np.float32:
                 wide = self.covariance.form(means, const, np.float64)
                 compiled = compiled if wide.guarded else (np.dtype(np.float64), wide)
             self._kernels[key] = compiled
         return self._kernels[key]
+
+    def _needs_double(self, dtype: Any) -> bool:
+        """Whether float32 would lose the moments of nearly collinear columns."""
+        if dtype != np.float32 or self.d > CHECKED_COLUMNS:
+            return False
+        return self.covariance.inflation() > SINGLE_INFLATION
 
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}  # kernels are rebuilt
