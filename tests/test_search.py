@@ -286,3 +286,18 @@ def test_the_estimator_chooses_among_what_it_is_given(n_components, covariance_t
     gm = mx.GaussianMixture(n_components, covariance_type=covariance_type, random_state=0).fit(x)
     assert [(t.n_components, t.covariance_type) for t in gm.search_.trials] == tried
     assert_allclose(gm.bic(x), gm.search_.best.bic, rtol=1e-6)
+
+
+def test_a_callback_ends_the_search_with_the_best_so_far():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 2)) + np.repeat([[0.0], [5.0]], 100, axis=0)
+    told = []
+
+    def callback(progress):
+        told.append(progress)
+        return sum(p.finished is not None for p in told) >= 3
+
+    stopped = search(Rows(x), callback=callback)
+    whole = search(Rows(x))
+    assert len(stopped.trials) == 3 < len(whole.trials)
+    assert stopped.best.bic == min(t.bic for t in stopped.trials)

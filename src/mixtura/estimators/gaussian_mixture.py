@@ -242,7 +242,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             max_iter=max(self.max_iter, 1),
             tol=self.tol,
             columns=getattr(self, "feature_names_in_", None),
-            callback=None if report is None else lambda progress: report() and None,
+            callback=None if report is None else lambda progress: report(),
         )
         self._store(rows, result.fit, result)
 

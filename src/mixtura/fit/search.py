@@ -130,7 +130,8 @@ def search(
     columns : sequence of str, optional
         Names for the mixture.
     callback : callable (Progress) -> Any
-        Exceptions it raises (KeyboardInterrupt among them) end the search.
+        Returning True ends the search with the best fit so far; exceptions that it raises
+        (KeyboardInterrupt among them) end it without.
 
     Raises
     ------
@@ -154,6 +155,8 @@ def search(
         for i in list(stale):
             if k == 1 and len(names) > 1 and names[i] == "tied" and "full" in names:
                 continue  # with one component the two are the same
+            if hunt.stopped:
+                return hunt.result()
             trial = hunt.attempt(k, names[i])
             usable = trial.error is None and np.isfinite(trial.bic)
             if usable and trial.bic < best_of.get(i, np.inf):
@@ -241,6 +244,7 @@ class _Hunt:
     partitions: dict[int, list[FloatArray]] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
     limit: Floor | None = None
+    stopped: bool = False
 
     def attempt(self, k: int, name: Any) -> Trial:
         """Fit k components of one structure, and enter the trial in the table."""
@@ -310,8 +314,8 @@ class _Hunt:
         if previous is not None:
             starts.append(split_widest(previous))
 
-        def tell(step: Step) -> None:
-            self._tell(step, k, label, None)
+        def tell(step: Step) -> bool:
+            return self._tell(step, k, label, None)
 
         if len(starts) > 1:
             # n iterations, short: the last entry of a trace is one step behind its model
@@ -350,14 +354,15 @@ class _Hunt:
                 return fit.model  # type: ignore[no-any-return]
         return None
 
-    def _tell(self, step: Step, k: int, label: str, finished: Trial | None) -> None:
-        if self.callback is None:
-            return
+    def _tell(self, step: Step, k: int, label: str, finished: Trial | None) -> bool:
+        """Report, and say whether the callback asked to stop."""
+        if self.callback is None or self.stopped:
+            return self.stopped
         elapsed = time.perf_counter() - self.begun
         done = len(self.trials)
         remaining = None if done == 0 else elapsed / done * max(self.planned - done, 0)
         model: GaussianModel = step.model
-        self.callback(
+        answer = self.callback(
             Progress(
                 k,
                 label,
@@ -371,6 +376,8 @@ class _Hunt:
                 lambda: model.mixture(self.columns),
             )
         )
+        self.stopped = answer is True
+        return self.stopped
 
     def result(self) -> SearchResult:
         """The best trial's mixture, and the table."""
