@@ -116,10 +116,10 @@ class GaussianModel:
         IllDefinedCovarianceError
             When a component collapsed and the floor does not recover it.
         """
-        self._kernels.clear()  # the old kernel is not needed again, and can be large
+        self._kernels.clear()  # the old kernel is not needed again, and can be large;
+        self.covariance.forget()  # nor are most old factors
         try:
             covariance = self.structure.fit(stats, self.covariance, self.floor)
-            self.covariance.forget()  # nor are the old factors
             covariance.logdet  # noqa: B018
         except NotPositiveDefiniteError:
             raise IllDefinedCovarianceError from None
