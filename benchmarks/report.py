@@ -165,13 +165,19 @@ def table(results: list[Result], peer_name: str) -> list[str]:
         for own in (peer, *result.ours):
             first = own is peer
             cells = what if first else [""] * len(what)
-            cells = [*cells, own.entrant, f"{statistics.median(own.seconds):.3g}"]
+            cells = [*cells, own.entrant, seconds(own)]
             cells += (
                 ["1", "1", f"{peer.log_likelihood:.6f}", "", ""] if first else against(own, peer)
             )
             cells.append(f"{own.peak_bytes / 1e6:.0f} MB")
             lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def seconds(own: Measurement) -> str:
+    """Seconds per iteration; a dash where noise left nothing that makes sense."""
+    median = statistics.median(own.seconds)
+    return f"{median:.3g}" if median > 0 else "–"
 
 
 def against(own: Measurement, peer: Measurement) -> list[str]:
