@@ -1,5 +1,9 @@
 """Fit, condition and denoise with one mixture of Old Faithful's eruptions, drawn side by side.
 
+One value answers all three: what eruptions are like (64 % are long), how long the next wait will be
+after one of 3 minutes (90 % between 59 and 82 minutes), and what a rough measurement was most
+likely of (waits that were off by 8.4 minutes are off by 4.4).
+
 Run from anywhere: python examples/three_verbs.py [PICTURE]
 """
 
@@ -29,6 +33,8 @@ def draw(picture: Path) -> None:
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.7), layout="constrained")
 
+    print(f"fit: {100 * mix.weights.max():.0f} % of eruptions are long")
+
     # fit: the density, as regions that hold 50, 80 and 95 % of draws
     lengths, waits = np.linspace(1.0, 5.8, 220), np.linspace(36, 102, 220)
     grid = np.stack(np.meshgrid(lengths, waits), axis=-1)
@@ -50,6 +56,7 @@ def draw(picture: Path) -> None:
     middle.fill_between(waits[inside], density[inside], color=ORANGE, alpha=0.25, linewidth=0)
     middle.plot(waits, density, color=ORANGE)
     middle.set(xlabel="wait after an eruption of 3 minutes", yticks=[], ylim=(0, None))
+    print(f"condition: after 3 minutes, 90 % of waits are between {low:.0f} and {high:.0f} minutes")
     said = f"90 % between\n{low:.0f} and {high:.0f} minutes"
     middle.text(37, density.max() * 0.75, said, color=ORANGE)
     middle.set_title("condition", loc="left", fontweight="bold")
@@ -60,6 +67,8 @@ def draw(picture: Path) -> None:
     clean = mix.sample(24, rng=rng)
     noisy = clean + rng.multivariate_normal(np.zeros(2), noise, size=len(clean))
     better = mix.denoise(noisy, noise)
+    before, after = (np.sqrt(np.mean((y - clean)[:, 1] ** 2)) for y in (noisy, better))
+    print(f"denoise: waits off by {before:.1f} minutes are off by {after:.1f}")
     for start, end in zip(noisy, better, strict=True):
         right.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GREY})
     right.plot(*noisy.T, "o", color=GREY, markersize=4, label="measured")

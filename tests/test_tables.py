@@ -383,6 +383,29 @@ def test_infinite_cells_are_counted(tmp_path):
     assert "--columns b" in message
 
 
+@pytest.mark.parametrize("kind", ["text", "parquet"])
+def test_missing_cells_may_be_allowed(tmp_path, kind):
+    if kind == "text":
+        table = text(tmp_path, "a,b,c\n1,NA,\n?,2,NaN\n3,-4,\n")
+    else:
+        columns = {"a": [1, None, 3], "b": [None, 2.0, -4.0], "c": pa.nulls(3)}
+        parquet.write_table(pa.table(columns), tmp_path / "d.parquet")
+        table = read(tmp_path / "d.parquet")
+    x = [[np.nan, np.nan, 1], [2, np.nan, np.nan], [-4, np.nan, 3]]
+    np.testing.assert_array_equal(pick(table, ["b", "c", "a"], missing=True).x, x)
+    unasked = pick(table, missing=True)
+    assert unasked.columns == ("a", "b")
+    assert unasked.left_out == (("c", "no values at all"),)
+    with pytest.raises(InputError, match="missing cells in 2 of 3 rows"):
+        pick(table, ["a", "b"])
+
+
+def test_infinite_cells_are_refused_where_missing_ones_may_be(tmp_path):
+    message = refusal(tmp_path, "a,b\n1,\n-inf,3\n", columns=["a", "b"], missing=True)
+    assert "expected a finite number or a missing one" in message
+    assert "infinite cells in 1 of 2 rows" in message
+
+
 @pytest.mark.parametrize(
     ("cells", "words"),
     [

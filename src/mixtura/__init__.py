@@ -4,6 +4,7 @@ A mixture is a density that stays a mixture under marginalising, conditioning, a
 products and linear observation. ``Mixture`` is that value; estimators fit it to data.
 """
 
+from mixtura import plot
 from mixtura.covariance import (
     DiagonalCovariance,
     FullCovariance,
@@ -51,6 +52,7 @@ __all__ = [
     "load",
     "match",
     "mmd",
+    "plot",
     "save",
     "sliced_wasserstein",
     "wasserstein",

@@ -1,4 +1,4 @@
-"""Floor 9: the command line, ``mixtura fit | score | sample | describe``.
+"""Floor 9: the command line, ``mixtura COMMAND``; ``app`` lists the commands.
 
 Exit codes: 0; 1 when data, a model or a file is at fault; 2 for usage; 130 after Ctrl-C.
 """

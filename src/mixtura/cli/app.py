@@ -12,11 +12,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mixtura.cli.compare import compare
+from mixtura.cli.condition import condition
 from mixtura.cli.describe import describe
 from mixtura.cli.fit import fit
+from mixtura.cli.impute import impute
+from mixtura.cli.predict import predict
+from mixtura.cli.report import report
 from mixtura.cli.sample import sample
 from mixtura.cli.score import score
-from mixtura.cli.voice import complain
+from mixtura.cli.voice import ClosedOutput, complain
 from mixtura.errors import MixturaError
 
 __all__ = ["app", "run"]
@@ -68,7 +73,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, score, sample, describe):
+for command in (fit, report, score, condition, predict, impute, compare, sample, describe):
     app.command(no_args_is_help=True, help=_prose(command.__doc__ or ""))(command)
 
 
@@ -96,6 +101,8 @@ def common(
 def run() -> int:
     """Run the application on ``sys.argv``; the exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
@@ -104,15 +111,26 @@ def run() -> int:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except (MixturaError, OSError) as error:
+        # Before any command began: --help that has nowhere to go.
+        complain(str(getattr(error, "strerror", None) or error))
+        code = 1
     except KeyboardInterrupt:
         complain("nothing was saved", kind="interrupted")
         code = 130
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would flush again on its way out, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            complain(f"standard output: {error.strerror}; check the space left")
+            code = code or 1
+        _hush()
     return code
+
+
+def _hush() -> None:
+    """Point standard output at nothing: Python would flush again on its way out, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(*_: Any) -> None:

@@ -51,6 +51,9 @@ def describe(
         print(json.dumps(described, allow_nan=False))
         return
     print(f"{model.name}: {', '.join(columns[:12])}" + (", …" if len(columns) > 12 else ""))
+    if given := info.get("conditioned_on"):
+        fixed = ", ".join(f"{name} = {value:g}" for name, value in given.items())
+        print(f"the law given {fixed}, of the model {info.get('model') or 'it came from'}")
     if info.get("n_rows") is not None:
         on = f" on {str(info['created'])[:10]}" if info.get("created") else ""
         data = info.get("data") or "a table"

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from mixtura.cli import fitting, options
-from mixtura.cli.files import check_target, replacing
+from mixtura.cli.files import check_target
+from mixtura.cli.naming import stem
 from mixtura.cli.voice import complain, note, terminal_width
 
 __all__ = ["fit"]
@@ -120,11 +121,12 @@ def fit(
             f"expected a column that is not fitted, got {weights!r}, which --columns lists too",
             param_hint="'--weights'",
         )
-    from mixtura.report import check_extras, render
+    from mixtura.cli import page
+    from mixtura.report import check_extras
     from mixtura.sources import tables
 
     tables.check(data)
-    model = output or Path(_stem(data) + ".safetensors")
+    model = output or Path(stem(data) + ".safetensors")
     check_target("--output", model, [("the data", data)])
     if report is not None:
         check_target("--report", report, [("the data", data), ("the model", model)])
@@ -142,8 +144,8 @@ def fit(
         complain(_said(outcome, model, report), kind="interrupted")
     elif report is not None:
         try:
-            with replacing(report) as temporary:
-                render(temporary, outcome.mixture, job.rows, {**info, "model": model.name})
+            told = {**info, "model": model.name}
+            page.write(report, outcome.mixture, job.rows, told, quiet=quiet, fitted=True)
         except KeyboardInterrupt:
             said = f"the model was saved to {model}; the report was not written"
             complain(said, kind="interrupted")
@@ -159,22 +161,6 @@ def fit(
 
 
 # ------------------------------------------------------------------ what is said
-
-
-def _stem(path: Path) -> str:
-    """``data.csv.gz`` → ``data``."""
-    name = path.name
-    for suffix in reversed(path.suffixes):
-        if suffix.lower() not in _SUFFIXES:
-            break
-        name = name[: -len(suffix)]
-    return name or "model"
-
-
-_SUFFIXES = (
-    ".gz", ".csv", ".tsv", ".txt", ".dat", ".tab", ".parquet", ".pq", ".feather", ".arrow",
-    ".ipc", ".npy",
-)  # fmt: skip
 
 
 def _said(outcome: fitting.Outcome, model: Path, report: Path | None) -> str:

@@ -38,6 +38,7 @@ class Outcome:
     notes: list[str]
     interrupted: bool
     seconds: float
+    trace: tuple[float, ...] = ()
 
 
 def prepare(
@@ -88,6 +89,7 @@ def search(job: Job, covariance: str, rank: int | None, seed: int, quiet: bool) 
 
     started = time.perf_counter()
     interrupted, notes = False, []
+    trace: tuple[float, ...] = ()
     with warnings.catch_warnings(record=True) as caught, watching(quiet=quiet) as watcher:
         warnings.simplefilter("always")
         try:
@@ -101,7 +103,7 @@ def search(job: Job, covariance: str, rank: int | None, seed: int, quiet: bool) 
                 callback=watcher,
             )
             mixture, trial, trials = result.mixture, result.best, list(result.trials)
-            notes = list(result.notes)
+            notes, trace = list(result.notes), result.trace
             best = _facts(trial)
         except KeyboardInterrupt:
             kept = watcher.best()
@@ -116,9 +118,8 @@ def search(job: Job, covariance: str, rank: int | None, seed: int, quiet: bool) 
     if not best["converged"] and not interrupted:
         notes.append("the fit stopped before it had converged")
     order = np.argsort(-mixture.weights, kind="stable").tolist()
-    return Outcome(
-        mixture.relabel(order), best, trials, notes, interrupted, time.perf_counter() - started
-    )
+    spent = time.perf_counter() - started
+    return Outcome(mixture.relabel(order), best, trials, notes, interrupted, spent, trace)
 
 
 def _facts(trial: Any) -> dict[str, Any]:
@@ -174,6 +175,7 @@ def finish(job: Job, outcome: Outcome, asked: dict[str, Any]) -> tuple[dict[str,
         options=asked,
         interrupted=outcome.interrupted,
         seconds=outcome.seconds,
+        trace=outcome.trace,
     )
     return info, rest
 

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from mixtura.sources.tables import near
+from mixtura.errors import InputError
+from mixtura.sources.cells import MISSING, NUMBER
+from mixtura.sources.tables import near, told
 
-__all__ = ["COVARIANCES", "components", "covariance", "names", "positive", "quantile"]
+__all__ = [
+    "COVARIANCES",
+    "components",
+    "covariance",
+    "given",
+    "level",
+    "names",
+    "one_of",
+    "place",
+    "positive",
+    "quantile",
+    "table_format",
+]
 
 #: What may be typed, and what the fit calls it.
 COVARIANCES = {
@@ -99,3 +116,85 @@ def quantile(value: float | None) -> float | None:
             f"expected a share between 0 and 1, such as 0.01 for 1%; got {value:g}"
         )
     return value
+
+
+def level(value: float) -> float:
+    """The probability of an interval, strictly between 0 and 1."""
+    if not 0.0 < value < 1.0:
+        raise typer.BadParameter(
+            f"expected a probability between 0 and 1, such as 0.9 for 90%; got {value:g}"
+        )
+    return value
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A check that a word is one of several."""
+
+    def check(value: str) -> str:
+        word = value.strip().lower()
+        if word not in choices:
+            hint = near(value, choices)
+            raise typer.BadParameter(
+                f"expected one of {', '.join(choices)}; got {value!r}" + (f"; {hint}" * bool(hint))
+            )
+        return word
+
+    return check
+
+
+def given(values: Sequence[str]) -> dict[str, float]:
+    """``["a=3", "b=-1e2"]`` → {"a": 3.0, "b": -100.0}; names may hold = themselves."""
+    found: dict[str, float] = {}
+    for value in values:
+        name, sign, text = value.rpartition("=")
+        name, text = name.strip(), text.strip()
+        if not sign or not name:
+            raise typer.BadParameter(
+                f"expected a column and its value, such as height=1.8; got {value!r}"
+            )
+        if name in found:
+            raise typer.BadParameter(f"expected every column once, got {name} twice")
+        if text in MISSING:
+            raise typer.BadParameter(
+                f"expected a number after {name}=, got {text!r}; leave --given out "
+                "for a column that is not known"
+            )
+        if not re.fullmatch(NUMBER, text):
+            raise typer.BadParameter(
+                f"expected a number after {name}=, such as 1.8 or -2e3; got {text!r}"
+            )
+        found[name] = float(text)
+        if not math.isfinite(found[name]):
+            raise typer.BadParameter(f"expected a finite number after {name}=, got {text!r}")
+    return found
+
+
+def table_format(value: Path | None) -> Path | None:
+    """The name of a table to write; refuses those that end in nothing we write."""
+    from mixtura.cli.tableout import format_of
+
+    if format_of(value) is None:
+        raise typer.BadParameter(
+            f"expected a name that ends in .csv, .tsv (also .gz), .parquet, .feather or .arrow; "
+            f"got {value}"
+        )
+    return value
+
+
+def place(mixture: Any, name: str, option: str) -> int:
+    """The position of a column of the model that an option names.
+
+    A model without names takes x0, x1, … or 0, 1, …
+    """
+    if mixture.columns is not None:
+        if name in mixture.columns:
+            return int(mixture.columns.index(name))
+        hint = near(name, mixture.columns) or f"its columns are {told(mixture.columns)}"
+        raise InputError(f"expected a column of the model after {option}, got {name!r}; {hint}")
+    found = re.fullmatch(r"x?(\d{1,9})", name)
+    if found and int(found[1]) < mixture.d:
+        return int(found[1])
+    raise InputError(
+        f"expected x0 … x{mixture.d - 1} after {option}, as the model knows its columns by place "
+        f"alone, got {name!r}; count from 0"
+    )

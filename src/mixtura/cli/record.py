@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["QUANTILES", "finite", "log_densities", "record", "threshold", "training_quantiles"]
+__all__ = [
+    "QUANTILES",
+    "finite",
+    "log_densities",
+    "record",
+    "thinned",
+    "threshold",
+    "training_quantiles",
+]
 
 #: Quantiles of the training rows' log-densities that a model keeps, for outlier flags.
 QUANTILES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 #: The one that flags outliers unless another is asked for.
 DEFAULT_QUANTILE = 0.01
 BATCH = 65_536
+#: Iterations of the trace that a model keeps at most.
+TRACE = 500
 
 Floats = NDArray[np.floating[Any]]
 
@@ -64,6 +75,7 @@ def record(
     options: dict[str, Any],
     interrupted: bool,
     seconds: float,
+    trace: Sequence[float] = (),
 ) -> dict[str, Any]:
     """The record, as JSON can hold it."""
     import mixtura
@@ -84,12 +96,26 @@ def record(
         "seed": options["seed"],
         "asked": {"components": options["components"], "covariance": options["covariance"]},
         "trials": [_trial(trial) for trial in trials],
+        **({"trace": thinned(trace)} if trace else {}),
         "notes": list(notes),
         "interrupted": interrupted,
         "seconds": round(seconds, 3),
         "outlier_quantile": DEFAULT_QUANTILE,
         "outlier_threshold": quantiles.get(f"{DEFAULT_QUANTILE:g}"),
         "outlier_quantiles": quantiles,
+    }
+
+
+def thinned(trace: Sequence[float], most: int = TRACE) -> dict[str, list[Any]]:
+    """The trace of a fit: iterations from 1, and the mean log-likelihood per row at each.
+
+    Of more than ``most``, the first and last are kept and evenly spread ones between.
+    """
+    kept = np.unique(np.linspace(0, len(trace) - 1, min(most, len(trace))).round().astype(int))
+    told = [(int(i) + 1, float(trace[i])) for i in kept if math.isfinite(trace[i])]
+    return {
+        "n_iter": [i for i, _ in told],
+        "log_likelihood": [value for _, value in told],
     }
 
 

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mixtura.cli.arguments import Model, Seed, TableOut
 from mixtura.cli.files import check_source, check_target
-from mixtura.cli.score import BATCH, output_format
 
 __all__ = ["sample"]
 
 
 def sample(
-    model: Annotated[
-        Path,
-        typer.Argument(help="A model file (.safetensors).", metavar="MODEL", show_default=False),
-    ],
+    model: Model,
     n: Annotated[
         int, typer.Option("-n", "--rows", help="How many rows.", metavar="N", min=1)
     ] = 1000,
-    seed: Annotated[
-        int, typer.Option(help="Seed; the same one gives the same rows.", metavar="N", min=0)
-    ] = 0,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Where to write: .csv, .tsv (also .gz), .parquet, .feather or .arrow "
-            "\\[default: CSV on standard output].",
-            metavar="PATH",
-            callback=output_format,
-            show_default=False,
-        ),
-    ] = None,
+    seed: Seed = 0,
+    output: TableOut = None,
     labels: Annotated[
         bool,
         typer.Option("--labels", help="Add the component (from 0) that each row came from."),
@@ -66,10 +49,9 @@ def sample(
             "expected a model without a column called 'component', got one; leave --labels out"
         )
     rng = np.random.default_rng(seed)
-    size = max(1, min(BATCH, 16_000_000 // mixture.d))
     with tableout.writing(output) as write:
-        for start in range(0, n, size):
-            x, component = mixture.sample(min(size, n - start), rng, return_labels=True)
+        for start, stop in tableout.batches(n, mixture.d):
+            x, component = mixture.sample(stop - start, rng, return_labels=True)
             batch = {name: np.ascontiguousarray(x[:, j]) for j, name in enumerate(names)}
             if labels:
                 batch["component"] = component.astype(np.int32)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.report.layout import telling
+from mixtura.plot.layout import telling
 from mixtura.report.numbers import number, pair, percent
 from mixtura.report.page import STRUCTURES
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.cli.columnsout import as_text
 from mixtura.cli.files import replacing
-from mixtura.sources.cells import cells, given_cells
 from mixtura.sources.columnar import arrow
 
-__all__ = ["SUFFIXES", "as_arrow", "format_of", "writing"]
+__all__ = ["BATCH", "SUFFIXES", "batches", "columnar", "format_of", "writing"]
 
 #: How a name ends, and what is then written.
 SUFFIXES = {
@@ -33,6 +32,8 @@ SUFFIXES = {
     ".feather": "arrow",
     ".arrow": "arrow",
 }
+#: Rows written at a time, and numbers held at a time for them.
+BATCH, NUMBERS = 65_536, 8_000_000
 
 
 def format_of(path: Path | None) -> str | None:
@@ -46,31 +47,16 @@ def format_of(path: Path | None) -> str | None:
     return SUFFIXES.get(suffixes[-1] if suffixes else "")
 
 
-def as_arrow(column: Any, *, typed: bool) -> Any:
-    """A table's column for writing.
+def columnar(path: Path | None) -> bool:
+    """Whether what is written there keeps columns of numbers, rather than text."""
+    return format_of(path) in ("parquet", "arrow")
 
-    Parameters
-    ----------
-    column : NumPy vector or Arrow array
-    typed : bool
-        Whether text that is numbers becomes numbers, as a Parquet reader expects; text output
-        keeps every cell as it came.
-    """
-    import pyarrow as pa
-    from pyarrow import compute
 
-    if isinstance(column, np.ndarray):
-        return pa.chunked_array([pa.array(np.ascontiguousarray(column))])
-    if not typed or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column
-    judged = cells(column)
-    if judged.values is None or judged.reason:
-        return column
-    given = given_cells(column)
-    try:
-        return compute.cast(given, pa.int64())
-    except pa.ArrowInvalid:
-        return compute.cast(given, pa.float64())
+def batches(n: int, each: int) -> Iterator[tuple[int, int]]:
+    """Spans of n rows, each of which takes so many numbers of working memory."""
+    size = max(1, min(BATCH, NUMBERS // max(each, 1)))
+    for start in range(0, n, size):
+        yield start, min(start + size, n)
 
 
 @contextmanager
@@ -86,8 +72,8 @@ def writing(path: Path | None) -> Iterator[Any]:
             yield _Text(_Stdout(), ",")
             return
         temporary = stack.enter_context(replacing(path))
-        if kind in ("parquet", "arrow"):
-            writer: Any = _Columnar(pa, temporary, kind)
+        if columnar(path):
+            writer: Any = _Columnar(pa, temporary, str(kind))
             stack.callback(writer.close)
         else:
             file: Any = stack.enter_context(open(temporary, "wb"))
@@ -166,19 +152,9 @@ def _text(column: Any, delimiter: str) -> Any:
     import pyarrow as pa
     from pyarrow import compute
 
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
+    text = as_text(column)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return column.cast(pa.string())
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    try:
-        text = column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        cells = [
-            None if cell is None else json.dumps(cell, default=str) for cell in column.to_pylist()
-        ]
-        text = pa.array(cells, pa.string())
+        return text
     special = compute.match_substring_regex(text, f'["\\r\\n{delimiter}]')
     if not compute.any(special).as_py():
         return text

@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import sys
 from typing import Any
 
-__all__ = ["complain", "note", "stderr", "terminal_width"]
+from mixtura.errors import InputError
+
+__all__ = ["ClosedOutput", "complain", "note", "stderr", "terminal_width"]
+
+
+class ClosedOutput(io.TextIOBase):
+    """Stands for a standard output that was closed before the start: to write there is an error.
+
+    Python puts None there, to which ``print`` says nothing and which has no ``write``.
+    """
+
+    #: What libraries ask for before they write.
+    encoding = "utf-8"
+
+    @property
+    def buffer(self) -> ClosedOutput:
+        """Where bytes would go."""
+        return self
+
+    def write(self, content: Any) -> int:
+        """Refuse.
+
+        Raises
+        ------
+        InputError
+        """
+        raise InputError(
+            "expected an open standard output, got a closed one; leave >&- out, and send what is "
+            "printed to a file with > or, where the command has it, --output"
+        )
 
 
 def stderr() -> Any:
@@ -32,7 +62,7 @@ def _say(kind: str, text: str, style: str) -> None:
     from rich.text import Text
 
     if sys.stdout is not None:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             sys.stdout.flush()  # what was printed before stays before
     stderr().print(Text.assemble((f"{kind}: ", style), text), soft_wrap=True)
 

@@ -59,10 +59,10 @@ def _plain(value: float, places: int) -> str:
 
 
 def percent(share: float) -> str:
-    """``35.6%``; small shares keep two digits."""
+    """``35.6%``; small shares keep two digits, and the smallest are ``<0.001%``."""
     if share >= 0.0995 or share == 0:
         return f"{100 * share:.1f}%"
-    return f"{100 * share:.2g}%" if share >= 1e-4 else f"{100 * share:.1e}%"
+    return f"{100 * share:.2g}%" if share >= 1e-5 else "<0.001%"
 
 
 def seconds(time: float) -> str:

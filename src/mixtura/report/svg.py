@@ -1,7 +1,7 @@
 """Matplotlib figures as SVG inside a page: its fonts, and colours that follow its theme.
 
-A figure is drawn with stand-in colours; in the SVG each becomes a CSS variable, so that light and
-dark are the page's affair and the figure need not be drawn twice.
+A figure is drawn with a palette of stand-ins; in the SVG each becomes a CSS variable, so that
+light and dark are the page's affair and the figure need not be drawn twice.
 """
 
 from __future__ import annotations
@@ -11,17 +11,25 @@ import re
 from html import escape
 from typing import Any
 
-__all__ = ["ACCENT", "GRID", "INK", "MUTED", "N_COLOURS", "SURFACE", "colour", "figure", "inline"]
+import numpy as np
 
-INK, MUTED, GRID, SURFACE, ACCENT = "#010101", "#020202", "#030303", "#040404", "#050505"
-_NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface", ACCENT: "accent"}
+from mixtura.plot import Palette
+
+__all__ = ["N_COLOURS", "PALETTE", "figure", "inline", "sized"]
+
 #: Colours that tell components apart; further components repeat them.
 N_COLOURS = 10
-
-
-def colour(component: int) -> str:
-    """The stand-in for ``var(--c0)`` … ``var(--c9)``."""
-    return f"#0a00{component % N_COLOURS:02x}"
+#: Stand-ins for ``var(--ink)`` … and ``var(--c0)`` … ``var(--c9)``.
+PALETTE = Palette(
+    ink="#010101",
+    muted="#020202",
+    grid="#030303",
+    surface="#040404",
+    accent="#050505",
+    components=tuple(f"#0a00{k:02x}" for k in range(N_COLOURS)),
+)
+_NAMES = {getattr(PALETTE, name): name for name in ("ink", "muted", "grid", "surface", "accent")}
+_NAMES |= {colour: f"c{k}" for k, colour in enumerate(PALETTE.components)}
 
 
 def figure(width: float, height: float) -> Any:
@@ -31,12 +39,20 @@ def figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout=None)
 
 
+def sized(ax: Any) -> None:
+    """Text of the axes in sizes that suit the page."""
+    ax.tick_params(labelsize=9.5)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_fontsize(10)
+
+
 def inline(fig: Any, name: str, label: str) -> str:
     """The figure as an ``<svg>`` element for a page.
 
     Parameters
     ----------
     fig : matplotlib Figure
+        It is changed: its markers become dots of a few bytes each.
     name : str
         Prefix of the ids, different for each figure of a page.
     label : str
@@ -44,6 +60,8 @@ def inline(fig: Any, name: str, label: str) -> str:
     """
     import matplotlib as mpl
 
+    for ax in fig.axes:
+        _light_dots(ax)
     buffer = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -64,13 +82,29 @@ def inline(fig: Any, name: str, label: str) -> str:
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     text = re.sub(r' d="([^"]*)"', lambda found: f' d="{_short(found[1])}"', text)
-    text = re.sub(
-        r"#0[1-5]0[1-5]0[1-5]|#0a000[0-9]",
-        lambda found: f"var(--{_NAMES.get(found[0]) or 'c' + found[0][-1]})",
-        text,
-    )
+    text = re.sub(f"(?<=: )({'|'.join(_NAMES)})", lambda found: f"var(--{_NAMES[found[0]]})", text)
     head = f'<svg viewBox="{view[1]}" role="img" aria-label="{escape(label)}">'
     return head + text.strip()
+
+
+def _light_dots(ax: Any) -> None:
+    """Discs without an edge become lines of no length with round ends: a few bytes each."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    for line in list(ax.lines):
+        disc = line.get_marker() == "o" and line.get_linestyle() == "None"
+        if not disc or line.get_markeredgewidth() > 0:
+            continue
+        at = np.asarray(line.get_xydata())
+        path = Path(np.repeat(at, 2, axis=0), np.tile([Path.MOVETO, Path.LINETO], len(at)))
+        path.should_simplify = False
+        dots = PathPatch(
+            path, fill=False, edgecolor=line.get_markerfacecolor(), alpha=line.get_alpha(),
+            linewidth=line.get_markersize(), capstyle="round", zorder=line.get_zorder(),
+        )  # fmt: skip
+        line.remove()
+        ax.add_patch(dots)
 
 
 def _short(path: str) -> str:

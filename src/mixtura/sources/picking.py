@@ -21,6 +21,9 @@ IDENTIFIER = re.compile(
     r"rownames|unnamed: ?0|__index_level_\d+__|column 1|.*[ _.-](id|uuid|guid|key)|.*[a-z](Id|ID))$"
 )
 
+#: What ``cells`` says of a column in which every cell is missing.
+EMPTY = "no values at all"
+
 
 @dataclass(frozen=True, eq=False)
 class Picked:
@@ -29,7 +32,8 @@ class Picked:
     Attributes
     ----------
     x : array (n, d)
-        Finite numbers; float32 if every column is, else float64.
+        Finite numbers, and NaN where cells may be missing and are; float32 if every column is,
+        else float64.
     columns : tuple of str
         Their names.
     left_out : tuple of (name, reason)
@@ -47,6 +51,7 @@ def pick(
     *,
     skip: Sequence[str] = (),
     choosable: bool = True,
+    missing: bool = False,
 ) -> Picked:
     """Take the numeric columns, or those asked for.
 
@@ -60,6 +65,9 @@ def pick(
         Columns used otherwise (weights); never taken unasked and not reported.
     choosable : bool
         Whether the user could have chosen other columns, which errors then advise.
+    missing : bool
+        Whether cells may be missing: they are NaN then, and so is all of a column that is asked
+        for and holds no value. Infinities are refused all the same.
 
     Raises
     ------
@@ -67,7 +75,7 @@ def pick(
         No numeric column, an unknown column, one that is not numbers, missing or infinite cells.
     """
     if columns is not None:
-        judged = {name: cells(table.column(name)) for name in columns}
+        judged = {name: _asked(table, name, missing) for name in columns}
         for name, cell in judged.items():
             if cell.values is None:
                 raise InputError(
@@ -77,13 +85,21 @@ def pick(
         left_out: list[tuple[str, str]] = []
     else:
         judged, left_out = _numeric(table, skip)
-    _whole(table, judged, choosable)
+    _whole(table, judged, choosable, missing)
     vectors = [cell.values for cell in judged.values() if cell.values is not None]
     single = all(vector.dtype == np.float32 for vector in vectors)
     x = np.empty((table.n, len(vectors)), dtype=np.float32 if single else np.float64)
     for i, vector in enumerate(vectors):
         x[:, i] = vector
     return Picked(x, tuple(judged), tuple(left_out))
+
+
+def _asked(table: Table, name: str, missing: bool) -> Cells:
+    """A column asked for by name; without any value it is all NaN where cells may be missing."""
+    cell = cells(table.column(name))
+    if missing and cell.values is None and cell.reason == EMPTY:
+        return Cells(np.full(table.n, np.nan))
+    return cell
 
 
 def _numeric(table: Table, skip: Sequence[str]) -> tuple[dict[str, Cells], list[tuple[str, str]]]:
@@ -124,16 +140,23 @@ def _numbers_rows(name: str, values: FloatArray) -> str:
     return ""
 
 
-def _whole(table: Table, judged: dict[str, Cells], choosable: bool) -> None:
-    """Refuse missing and infinite cells, with the counts and the way out."""
-    for test, what, mend in (
+def _whole(table: Table, judged: dict[str, Cells], choosable: bool, missing: bool) -> None:
+    """Refuse infinite cells, and missing ones unless they may be, with counts and the way out."""
+    filling = "" if choosable else ", for instance with mixtura impute"
+    tests = (
         (
             np.isnan,
             "missing",
-            "missing values are not supported yet: drop those rows or fill them in",
+            f"missing values are not supported yet: drop those rows or fill them in{filling}",
         ),
-        (np.isinf, "infinite", "drop those rows or replace the infinities"),
-    ):
+        (
+            np.isinf,
+            "infinite",
+            "drop those rows or " + ("empty those cells" if missing else "replace the infinities"),
+        ),
+    )
+    finite = "finite number or a missing one" if missing else "finite number"
+    for test, what, mend in tests[1:] if missing else tests:
         counts: dict[str, int] = {}
         rows = np.zeros(table.n, dtype=bool)
         for name, cell in judged.items():
@@ -148,7 +171,7 @@ def _whole(table: Table, judged: dict[str, Cells], choosable: bool) -> None:
         way_out = f", or use the other columns: {as_option(others)}" if others and choosable else ""
         some = int(rows.sum())
         raise InputError(
-            f"expected a finite number in every cell of the columns used, got {what} cells in "
+            f"expected a {finite} in every cell of the columns used, got {what} cells in "
             f"{some:,} of {table.n:,} rows of {table.source} ({said}); {mend}{way_out}"
         )
 

@@ -1,0 +1,124 @@
+"""A table's columns on their way out: as they came, with cells filled in, and with columns added.
+
+Text output keeps every cell as it came; columnar output has numbers where the text is numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mixtura.errors import InputError
+from mixtura.sources.cells import cells, given_cells
+from mixtura.sources.columnar import arrow
+from mixtura.sources.tables import Table, told
+
+__all__ = ["as_arrow", "as_text", "check_added", "filled", "whole", "with_columns"]
+
+
+def whole(table: Table, *, columnar: bool) -> Any:
+    """A table as a ``pyarrow.Table``, its columns as they are to be written."""
+    pa = arrow("writing tables")
+    typed = table.kind == "text" and columnar
+    columns = [as_arrow(column, typed=typed) for column in table.columns]
+    return pa.table(dict(zip(table.names, columns, strict=True)))
+
+
+def as_arrow(column: Any, *, typed: bool) -> Any:
+    """A table's column for writing.
+
+    Parameters
+    ----------
+    column : NumPy vector or Arrow array
+    typed : bool
+        Whether text that is numbers becomes numbers, as a Parquet reader expects; text output
+        keeps every cell as it came.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if isinstance(column, np.ndarray):
+        return pa.chunked_array([pa.array(np.ascontiguousarray(column))])
+    if not typed or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    judged = cells(column)
+    if judged.values is None or judged.reason:
+        return column
+    given = given_cells(column)
+    try:
+        return compute.cast(given, pa.int64())
+    except pa.ArrowInvalid:
+        return compute.cast(given, pa.float64())
+
+
+def as_text(column: Any) -> Any:
+    """A column's cells as strings, before any quoting; null where there is nothing."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        listed = column.to_pylist()
+        found = [None if cell is None else json.dumps(cell, default=str) for cell in listed]
+        return pa.array(found, pa.string())
+
+
+def filled(column: Any, values: Any, mask: Any, *, columnar: bool) -> Any:
+    """A column with some of its cells replaced by numbers.
+
+    Parameters
+    ----------
+    column : Arrow array of n cells
+    values : array (n,)
+        The numbers of all its cells.
+    mask : array (n,) of bool
+        Where they replace what was there.
+    columnar : bool
+        Whether the column becomes one of floating-point numbers (of single precision if it was);
+        in text the other cells are kept as they came.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if columnar:
+        single = pa.types.is_float32(column.type)
+        return pa.array(np.asarray(values, dtype=np.float32 if single else np.float64))
+    numbers = pa.array(np.ascontiguousarray(values)).cast(pa.string())
+    return compute.if_else(pa.array(mask), numbers, as_text(column))
+
+
+def with_columns(batch: Any, columns: dict[str, Any]) -> Any:
+    """The batch with more columns at its end: NumPy vectors by name."""
+    import pyarrow as pa
+
+    for name, values in columns.items():
+        batch = batch.append_column(name, pa.array(np.ascontiguousarray(values)))
+    return batch
+
+
+def check_added(table: Table, added: Sequence[str], mend: str = "") -> None:
+    """Refuse to add columns whose names the table has, or that share one name.
+
+    Raises
+    ------
+    InputError
+    """
+    clash = [name for name in added if name in table.names]
+    if clash:
+        raise InputError(
+            f"expected a table without the columns that are added, got {told(clash)}; rename or "
+            f"drop them{mend}"
+        )
+    twice = sorted({name for name in added if added.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"expected the added columns to have names of their own, got {told(twice)} twice; "
+            "predict one target at a time"
+        )

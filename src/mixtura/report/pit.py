@@ -1,0 +1,85 @@
+r"""Probability integral transform: F(x) is uniform on [0, 1] where x was drawn from F.
+
+Each column goes through the distribution function of its marginal. The row as a whole goes through
+the law of its own log-density, u = P_{y~p}(log p(y) < log p(x)), estimated by the rank of log p(x)
+among draws of the model, ten times as many as rows, so that their noise is small beside that of
+the rows. How far values are from uniform is Kolmogorov's distance, sup |F̂(u) − u|.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["chance", "departure", "draws", "rows_for", "transform"]
+
+#: Draws of the model: as many as this arithmetic allows, within bounds.
+FEWEST, MOST, ARITHMETIC = 2000, 50_000, 3e10
+#: Draws made at a time, in numbers.
+NUMBERS = 4_000_000
+
+Floats = NDArray[np.float64]
+
+
+def draws(mixture: Any) -> int:
+    """How many draws of a mixture can be afforded."""
+    return int(np.clip(ARITHMETIC / (2 * mixture.k * mixture.d**2), FEWEST, MOST))
+
+
+def rows_for(mixture: Any, sets: int = 1) -> int:
+    """The rows to transform where there are so many independent sets of draws."""
+    return int(min(MOST // 10, sets * draws(mixture) // 10))
+
+
+def transform(mixture: Any, x: NDArray[Any], columns: list[int], *, seed: int = 0) -> Floats:
+    """Values in [0, 1]: one per column asked for, and one for the whole row.
+
+    Parameters
+    ----------
+    mixture : Mixture
+    x : array (n, d)
+    columns : list of int
+        Columns whose marginals are looked at.
+    seed : int
+        Of the model's draws.
+
+    Returns
+    -------
+    array (n, m + 1), or (n, 1) where the row is one column
+    """
+    each = [np.asarray(mixture.marginal([j]).cdf(x[:, j])) for j in columns]
+    if mixture.d > 1:
+        n_draws, rng = draws(mixture), np.random.default_rng(seed)
+        drawn = np.empty(n_draws)
+        size = max(1, NUMBERS // mixture.d)
+        for start in range(0, n_draws, size):
+            part = drawn[start : start + size]
+            part[:] = mixture.log_density(mixture.sample(len(part), rng=rng))
+        rank = np.searchsorted(np.sort(drawn), np.asarray(mixture.log_density(x)))
+        each.append((rank + 0.5) / (n_draws + 1))
+    return np.asarray(np.clip(np.stack(each, axis=1), 0.0, 1.0))
+
+
+def departure(values: Floats, weight: NDArray[Any] | None = None) -> Floats:
+    """Kolmogorov's distance from uniform of each column of values (m,)."""
+    n, m = values.shape
+    share = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
+    share = share / share.sum()
+    out = np.empty(m)
+    for j in range(m):
+        order = np.argsort(values[:, j], kind="stable")
+        u, below = values[order, j], np.cumsum(share[order])
+        out[j] = max(float((below - u).max()), float((u - below + share[order]).max()))
+    return out
+
+
+def chance(n: float, m: int, level: float = 0.05) -> float:
+    """The distance that a right model exceeds in any of m columns with probability ≤ ``level``.
+
+    The quantile of Kolmogorov's statistic for n values, with Bonferroni's share of the level.
+    """
+    from scipy.stats import kstwo
+
+    return float(kstwo.ppf(1 - level / m, max(1, int(n + 1e-9))))

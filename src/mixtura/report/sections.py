@@ -1,0 +1,143 @@
+"""What the page's sections say, as the template takes it: texts, numbers in words, and figures."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from mixtura.report import figures, verdict
+from mixtura.report.cards import breakable
+from mixtura.report.certainty import LEVELS, certainty
+from mixtura.report.fitcheck import FitCheck
+from mixtura.report.layout import telling
+from mixtura.report.numbers import number, percent
+from mixtura.report.reading import Reading
+from mixtura.report.svg import N_COLOURS
+from mixtura.report.unlikely import unlikely
+from mixtura.report.wording import minus
+
+__all__ = ["certain", "checked", "densities", "flagged", "least_likely", "trace"]
+
+#: Columns whose densities are drawn one by one, and lines of components in them altogether.
+DENSITIES, LINES = 12, 240
+
+
+def densities(mixture: Any, rows: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """A figure per column; none for one column, which the figure of the rows already shows."""
+    if mixture.d < 2:
+        return None
+    columns = telling(mixture, max(2, min(DENSITIES, LINES // mixture.k)))
+    some = ""
+    if len(columns) < mixture.d and mixture.k > 1:
+        most = "on which the components differ most"
+        some = f" in the {len(columns)} of {mixture.d:,} columns {most}"
+    elif len(columns) < mixture.d:
+        some = f" in the first {len(columns)} of {mixture.d:,} columns"
+    return {"figures": figures.densities(mixture, rows, names, columns), "some": some}
+
+
+def trace(info: dict[str, Any]) -> dict[str, Any] | None:
+    """The log-likelihood by iteration; None where the record has none to speak of.
+
+    The figure is left out where nothing was gained that its numbers could show.
+    """
+    kept = info.get("trace")
+    if not kept or len(kept["n_iter"]) < 3:
+        return None
+    first, last = (minus(f"{kept['log_likelihood'][i]:.4f}") for i in (0, -1))
+    return {
+        "svg": figures.trace_figure(kept) if first != last else None,
+        "iterations": f"{kept['n_iter'][-1]:,}",
+        "first": first,
+        "last": last,
+    }
+
+
+def certain(mixture: Any, rows: Any, reading: Reading) -> dict[str, Any]:
+    found = certainty(reading)
+    return {
+        "levels": [(f"{100 * level:g}%", percent(found.above[level])) for level in LEVELS],
+        "wrong": percent(found.wrong),
+        "pairs": [
+            {
+                "first": a,
+                "second": b,
+                "colours": (a % N_COLOURS, b % N_COLOURS),
+                "share": percent(share),
+                "part": percent(share / found.wrong),
+            }
+            for a, b, share in found.pairs
+        ],
+        "svg": figures.certainty_figure(mixture, rows),
+    }
+
+
+def least_likely(
+    mixture: Any, rows: Any, reading: Reading, names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "row": f"{row.row:,}",
+            "log_density": minus(f"{row.log_density:,.2f}"),
+            "component": row.component,
+            "colour": row.component % N_COLOURS,
+            "cells": [
+                (breakable(names[j]), minus(number(value, 5, raised=True)), _tail(tail))
+                for j, value, tail in row.cells
+            ],
+        }
+        for row in unlikely(mixture, rows, reading)
+    ]
+
+
+def _tail(log_tail: float) -> str:
+    """``0.3%``, or ``10⁻⁴⁰`` where zeros would have to be counted."""
+    if log_tail >= math.log(1e-4):
+        return percent(math.exp(log_tail))
+    raised = str(round(log_tail / math.log(10))).translate(
+        str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    )
+    return f"10{raised}"
+
+
+def flagged(info: dict[str, Any], reading: Reading) -> dict[str, str] | None:
+    """How many rows the model would flag as outliers; None where it has no level."""
+    level = info.get("outlier_threshold")
+    if level is None:
+        return None
+    below = reading.log_density < float(level)
+    live = reading.weight > 0
+    return {
+        "level": minus(f"{level:.4f}"),
+        "rows": f"{int((below & live).sum()):,}",
+        "of": f"{int(live.sum()):,}",
+        "expected": percent(float(info.get("outlier_quantile", 0.01))),
+    }
+
+
+def _raised(text: str) -> Any:
+    """``e^0.78`` with its exponent raised, the rest escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"\be\^([\d.,]+\d)", r"e<sup>\1</sup>", str(escape(text))))
+
+
+def checked(check: FitCheck, info: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    training = info.get("log_likelihood") if check.model is not None else None
+    told: dict[str, Any] = {
+        "how": verdict.how(check),
+        "facts": verdict.facts(check, training),
+        "verdict": _raised(verdict.verdict(check)),
+        "unseen": check.unseen,
+        "svg": None,
+    }
+    if check.values is not None and len(check.values):
+        said, labels = verdict.reading_of_transforms(check, names)
+        told["svg"] = figures.pit_figure(np.asarray(check.values), labels, check.weight)
+        told["said"] = said
+        told["n"] = len(labels)
+        told["whole"] = check.values.shape[1] > len(check.columns)
+    return told
