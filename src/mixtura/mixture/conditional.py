@@ -18,7 +18,14 @@ import numpy as np
 
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import log_softmax, logsumexp
-from mixtura.arrays.namespace import as_float, finite, is_numpy, namespace, zeros
+from mixtura.arrays.namespace import (
+    as_float,
+    finite,
+    is_numpy,
+    namespace,
+    normal_cdf,
+    zeros,
+)
 from mixtura.arrays.random import generator as random_source
 from mixtura.covariance import Covariance
 from mixtura.errors import InputError
@@ -184,7 +191,7 @@ class Conditional:
         return density.responsibilities(law.gate, law._rows(X))
 
     # ---- one-dimensional laws of each output -----------------------------------------------------
-    def quantile(self, X: Any, q: Any) -> FloatArray:
+    def quantile(self, X: Any, q: Any) -> Array:
         """Quantiles of each output's own law.
 
         Parameters
@@ -196,36 +203,40 @@ class Conditional:
         -------
         array (n, m), or (n, c, m) for several probabilities
         """
-        convert.numpy_only("quantile", self.mixture, X, q)
-        levels = np.asarray(q, dtype=np.float64)
-        if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
+        law = self._meet(X, q)
+        levels = univariate.probabilities(q, law.mixture.means)
+        if levels.ndim > 1:
             raise InputError("expected probabilities between 0 and 1, one or a list of them")
-        x, m = self._rows(X), len(self.rest)
-        sd = np.sqrt(np.asarray(self.covariance.diagonal()))
-        out = np.empty((x.shape[0], levels.size, m))
-        for low, high in self.batches(x.shape[0], 8 * self.mixture.k):
-            log_resp, each = self.parts(x[low:high])
-            resp = np.exp(log_resp)
-            for j in range(m):
-                for i, level in enumerate(levels.ravel()):
-                    p = np.full(high - low, level)
-                    out[low:high, i, j] = univariate.row_quantile(
-                        p, resp, np.ascontiguousarray(each[:, :, j]), sd[:, j]
-                    )
-        return out[:, 0] if levels.ndim == 0 else out
+        x, m = law._rows(X), len(law.rest)
+        xp = namespace(x, law.mixture.means)
+        listed = xp.reshape(levels, (-1,))
+        sd = xp.sqrt(law.covariance.diagonal())
+        out = []
+        for low, high in law.batches(x.shape[0], 8 * law.mixture.k):
+            log_resp, each = law.parts(x[low:high])
+            resp, ones = xp.exp(log_resp), xp.ones_like(log_resp[:, 0])
+            found = [
+                univariate.row_quantile(level * ones, resp, each[:, :, j], sd[:, j])
+                for level in listed
+                for j in range(m)
+            ]
+            out.append(xp.reshape(xp.stack(found, axis=1), (high - low, listed.shape[0], m)))
+        whole = xp.concat(out) if out else zeros((0, listed.shape[0], m), law.mixture.means)
+        return whole[:, 0] if levels.ndim == 0 else whole
 
-    def cdf(self, X: Any, Y: Any) -> FloatArray:
+    def cdf(self, X: Any, Y: Any) -> Array:
         """P(output ≤ y) under each output's own law: (n, m)."""
-        convert.numpy_only("cdf", self.mixture, X, Y)
-        x = self._rows(X)
-        y = self._targets(Y, x.shape[0])
-        sd = np.sqrt(np.asarray(self.covariance.diagonal()))
-        out = np.empty((x.shape[0], len(self.rest)))
-        for low, high in self.batches(x.shape[0]):
-            log_resp, each = self.parts(x[low:high])
-            z = (y[low:high, None, :] - each) / sd
-            out[low:high] = (np.exp(log_resp)[:, :, None] * univariate.ndtr(z)).sum(axis=1)
-        return out
+        law = self._meet(X, Y)
+        x = law._rows(X)
+        y = law._targets(Y, x.shape[0])
+        xp = namespace(x, y, law.mixture.means)
+        sd = xp.sqrt(law.covariance.diagonal())
+        out = []
+        for low, high in law.batches(x.shape[0]):
+            log_resp, each = law.parts(x[low:high])
+            below = normal_cdf((y[low:high, None, :] - each) / sd)
+            out.append(xp.sum(xp.exp(log_resp)[:, :, None] * below, axis=1))
+        return xp.concat(out) if out else zeros((0, len(law.rest)), law.mixture.means)
 
     # ---- draws and points ------------------------------------------------------------------------
     def sample(
@@ -377,11 +388,11 @@ class Predictive:
         """Log p(y | x) (n,)."""
         return self.law.log_density(self.rows, y)
 
-    def cdf(self, y: Any) -> FloatArray:
+    def cdf(self, y: Any) -> Array:
         """P(output ≤ y) per output (n, m)."""
         return self.law.cdf(self.rows, y)
 
-    def quantile(self, q: Any) -> FloatArray:
+    def quantile(self, q: Any) -> Array:
         """Quantiles per output (n, m), or (n, c, m)."""
         return self.law.quantile(self.rows, q)
 
