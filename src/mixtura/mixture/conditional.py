@@ -39,6 +39,8 @@ __all__ = ["Conditional", "Predictive", "conditional"]
 
 #: Bytes of working memory for one batch of rows.
 BATCH_BYTES = 16 * 2**20
+#: Component means from which a mode is sought.
+MODE_STARTS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,10 +310,11 @@ class Conditional:
         return noise
 
     def mode(self, X: Any) -> FloatArray:
-        """A mode of p(y | x): ascent from the best component mean of each row, (n, m).
+        """A mode of p(y | x): the best end of ascents from component means, (n, m).
 
         The fixed point y ← (Σ rₖ Cₖ⁻¹)⁻¹ Σ rₖ Cₖ⁻¹ mₖ never descends (Carreira-Perpiñán 2000).
-        The highest mode can be missed where it lies far from every component's mean.
+        It starts from each row's ten highest component means; the highest mode can be missed where
+        none of these leads to it.
         """
         convert.numpy_only("mode", self.mixture, X)
         x = self._rows(X)
@@ -324,7 +327,6 @@ class Conditional:
 
     def _ascend(self, log_resp: FloatArray, each: FloatArray, precision: FloatArray) -> FloatArray:
         const = log_resp - 0.5 * np.asarray(self.covariance.logdet)
-
         everyone = np.arange(len(each))
 
         def joint(y: FloatArray, rows: FloatArray) -> FloatArray:
@@ -335,7 +337,21 @@ class Conditional:
         heights = np.stack(
             [logsumexp(joint(each[:, j], everyone)) for j in range(each.shape[1])], axis=1
         )
-        y = each[everyone, heights.argmax(axis=1)]
+        order = np.argsort(-heights, axis=1, kind="stable")[:, :MODE_STARTS]
+        best, reached = np.full(len(each), -np.inf), np.empty_like(each[:, 0])
+        for start in order.T:
+            y = self._climb(each[everyone, start], joint, each, precision)
+            height = np.asarray(logsumexp(joint(y, everyone)))
+            higher = height > best
+            best, reached = np.where(higher, height, best), np.where(higher[:, None], y, reached)
+        return np.asarray(reached)
+
+    @staticmethod
+    def _climb(
+        start: FloatArray, joint: Any, each: FloatArray, precision: FloatArray
+    ) -> FloatArray:
+        """The fixed point from one start per row."""
+        y = start.copy()
         pulled = np.einsum("kij,bkj->bki", precision, each)
         active = np.arange(len(y))
         for _ in range(500):
