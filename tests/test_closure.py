@@ -24,6 +24,8 @@ from tests.laws.cases import NAMES, lying, mixture_of, random_covariance_matrix
 
 K, D = 3, 4
 LOOSE = {"spherical": "isotropic", "diag": "diagonal", "lowrank": "lowrank", "full": "full"}
+#: Kronecker products stand beside the ladder's low-rank rung; see their own tests.
+LADDER = [name for name in NAMES if "kronecker" not in name]
 RNG = np.random.default_rng(0)
 MATRIX = random_covariance_matrix(RNG, D)
 VECTOR = RNG.uniform(0.1, 1.0, D)
@@ -107,8 +109,8 @@ def test_an_operation_that_widens_is_rejected():
         closes(wide, TABLE["marginal"][0], "diagonal")
 
 
-@pytest.mark.parametrize("right", NAMES)
-@pytest.mark.parametrize("left", NAMES)
+@pytest.mark.parametrize("right", LADDER)
+@pytest.mark.parametrize("left", LADDER)
 def test_product_has_the_wider_structure_of_two(left, right):
     rng = np.random.default_rng(2)
     a, b = mixture_of(left, rng, K, D), mixture_of(right, rng, 2, D)

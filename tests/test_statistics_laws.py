@@ -12,11 +12,11 @@ from mixtura.covariance import Added
 from mixtura.fit.model import gather
 from mixtura.statistics import Full, Statistics, Trace
 from tests.laws import statistics as laws
-from tests.laws.cases import NAMES, Case, cases, clusters, covariance_of, lying, structure_of
+from tests.laws.cases import RULES, Case, cases, clusters, covariance_of, lying, structure_of
 
 PLAIN = Case(seed=3, k=3, d=4)
 #: Structures, with "start" where the fit has not yet a covariance.
-KINDS = [(name, begun) for name in NAMES for begun in (False, True)]
+KINDS = [(name, begun) for name in RULES for begun in (False, True)]
 
 
 def kind_of(name, begun, rng, k, d):

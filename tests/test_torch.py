@@ -57,12 +57,22 @@ ANSWERS = {
     "conditional log_density": lambda m, x, c: m.conditional([3, 0]).log_density(
         c(x[:, [3, 0]]), c(x[:, 1:3])
     ),
+    "conditional cdf": lambda m, x, c: m.conditional([3, 0]).cdf(c(x[:, [3, 0]]), c(x[:, 1:3])),
+    "conditional quantiles": lambda m, x, c: m.conditional([3, 0]).quantile(
+        c(x[:, [3, 0]]), c(np.array([0.05, 0.5, 0.999]))
+    ),
+    "cdf": lambda m, x, c: m.marginal([1]).cdf(c(x[:, 1])),
+    "quantile": lambda m, x, c: m.marginal([1]).quantile(c(np.array([1e-9, 0.4, 1 - 1e-12]))),
     "gates": lambda m, x, c: m.conditional([3, 0]).responsibilities(c(x[:, [3, 0]])),
     "l2": lambda m, x, c: mx.l2(m, c(OTHER)),
     "mmd": lambda m, x, c: mx.mmd(m, c(OTHER), 1.3),
     "wasserstein": lambda m, x, c: mx.wasserstein(m, c(OTHER)),
     "bures": lambda m, x, c: mx.bures(c(MATRIX), m.covariance.dense()),
 }
+
+
+#: Answers that are found by looking at numbers.
+LOOKING = ("l2", "mmd", "wasserstein", "bures", "quantile", "conditional quantiles")
 
 
 def tensors(value, **options):
@@ -149,6 +159,12 @@ def test_no_rows_give_no_rows():
     assert law.log_density(x[:, :1], x[:, 1:]).shape == (0,)
 
 
+def test_quantiles_at_the_ends_are_infinite():
+    mix = tensors(case("diag")[0]).marginal([0])
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    assert mix.quantile(ends).tolist() == [-torch.inf, torch.inf]
+
+
 def test_far_from_every_component():
     mix, _ = case("full")
     far = np.full((1, D), 1e4)
@@ -210,7 +226,7 @@ def test_device_is_preserved(name):
     there = mix.to("torch", device="meta")
     assert there.to("torch").means.device.type == "meta"
     for answer, operation in ANSWERS.items():
-        if answer not in ("l2", "mmd", "wasserstein", "bures"):  # look at numbers
+        if answer not in LOOKING:
             got = operation(there, x, lambda a: a)
             first = got if isinstance(got, torch.Tensor) else got[0] if type(got) is tuple else got
             first = first.means if isinstance(first, Mixture) else first
@@ -312,6 +328,12 @@ def test_a_wrong_gradient_is_rejected():
 
 #: What is differentiated in rows, a map, noise (number, vector, matrix) and all parameters.
 DIFFERENTIATED = {
+    "cdf": lambda m, x, a, s, v, r: m.marginal([1]).cdf(x[:, 1]),
+    "quantile": lambda m, x, a, s, v, r: m.marginal([1]).quantile(
+        torch.stack([0.2 * s / (1 + s), 0.9 * v[0] / (1 + v[0])])
+    ),
+    "conditional cdf": lambda m, x, a, s, v, r: m.conditional([2]).cdf(x[:, 2:], x[:, :2]),
+    "conditional quantile": lambda m, x, a, s, v, r: m.conditional([2]).quantile(x[:, 2:], 0.3),
     "hessian": lambda m, x, a, s, v, r: m.hessian_log_density(x),
     "condition": lambda m, x, a, s, v, r: m.condition([2, 0], x[0, :2]),
     "affine": lambda m, x, a, s, v, r: m.affine(a, a[:, 0]),
@@ -446,9 +468,13 @@ REFUSED = {
     ),
     "NaN": (lambda: MIX.log_density(torch.full((2, D), torch.nan)), "infinity in 2 rows"),
     "one row": (lambda: MIX.log_density(torch.zeros(D)), r"pass one row as X\[None, :\]"),
-    "a quantile of tensors": (
-        lambda: MIX.to("torch").marginal([0]).quantile(0.5),
-        r'NumPy arrays in quantile.*\.to\("numpy"\)',
+    "modes of tensors": (
+        lambda: MIX.to("torch").modes(),
+        r'NumPy arrays in modes.*\.to\("numpy"\)',
+    ),
+    "a probability that is none": (
+        lambda: MIX.to("torch").marginal([0]).quantile(torch.tensor([0.5, 1.5])),
+        "between 0 and 1",
     ),
     "imputing tensors": (lambda: MIX.impute(torch.zeros((2, D))), "NumPy arrays in impute"),
     "a negative weight": (

@@ -12,19 +12,18 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mixtura import Mixture
-from mixtura.covariance import STRUCTURES, Added, Covariance, Structure, Tied, structure
+from mixtura.covariance import (
+    STRUCTURES,
+    Added,
+    Covariance,
+    Parsimonious,
+    Structure,
+    Tied,
+    structure,
+)
 from mixtura.fit.model import gather
 
 RANK = 2
-
-
-def _names() -> tuple[str, ...]:
-    loose = [name for name, make in STRUCTURES.items() if not isinstance(make(1), Tied)]
-    return (*STRUCTURES, *(f"tied {name}" for name in loose if f"tied {name}" != "tied full"))
-
-
-#: Structures of the registry, and each of them tied ("tied" itself is tied full).
-NAMES = _names()
 
 
 def structure_of(name: str, d: int) -> Structure:
@@ -80,6 +79,33 @@ def covariance_of(name: str, rng: np.random.Generator, k: int, d: int) -> Covari
         stats = gather(x, resp, rule.kind(fitted, d), np.zeros(d))
         fitted = rule.fit(stats, fitted, Added(0.05))
     return fitted
+
+
+def _rules() -> tuple[str, ...]:
+    """Names of rules that differ, and of those tied that say not themselves what is shared."""
+    rules: dict[str, Structure] = {}
+    for name in STRUCTURES:
+        rule = structure(name, 1, 2)
+        if rule not in rules.values():
+            rules[name] = rule
+    loose = [name for name, rule in rules.items() if not isinstance(rule, Tied | Parsimonious)]
+    tied = {f"tied {name}": Tied(rules[name]) for name in loose}
+    return (*rules, *(name for name, rule in tied.items() if rule not in rules.values()))
+
+
+def _names() -> tuple[str, ...]:
+    """The first rule of each representation."""
+    found: dict[Any, str] = {}
+    for name in RULES:
+        cov = covariance_of(name, np.random.default_rng(0), 2, 3)
+        found.setdefault((type(cov), type(getattr(cov, "shared", None))), name)
+    return tuple(found.values())
+
+
+#: Every rule of the registry, and each of them tied ("tied" itself is tied full).
+RULES = _rules()
+#: Of these, one for each representation of matrices.
+NAMES = _names()
 
 
 def mixture_of(name: str, rng: np.random.Generator, k: int, d: int, columns: Any = None) -> Mixture:

@@ -14,6 +14,7 @@ from typing import Any
 import array_api_compat
 import array_api_compat.numpy as array_api_compat_numpy
 import numpy as np
+from scipy.special import ndtr
 
 from mixtura.errors import InputError, MissingExtraError
 from mixtura.typing import Array, FloatArray
@@ -30,6 +31,7 @@ __all__ = [
     "join",
     "known",
     "namespace",
+    "normal_cdf",
     "tensors",
     "to_numpy",
     "torch",
@@ -260,6 +262,13 @@ def known(array: Array) -> FloatArray | None:
 def detached(array: Array) -> Array:
     """The same numbers as constants, through which no gradient flows."""
     return array.detach() if hasattr(array, "detach") else array
+
+
+def normal_cdf(z: Array) -> Array:
+    """Φ(z), the standard normal distribution function, of every number."""
+    if is_numpy(z):
+        return ndtr(np.asarray(z))
+    return torch("distribution functions of tensors").special.ndtr(z)
 
 
 def freeze(array: Array) -> Array:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mixtura.covariance.averages import bures_mean, log_euclidean_mean
 from mixtura.covariance.base import Covariance, Law, Structure
+from mixtura.covariance.block import Block
 from mixtura.covariance.diagonal import Diagonal, DiagonalCovariance
 from mixtura.covariance.floor import Added, Clipped, Floor
 from mixtura.covariance.form import Form
 from mixtura.covariance.full import Full, FullCovariance
 from mixtura.covariance.isotropic import Isotropic, IsotropicCovariance
+from mixtura.covariance.kronecker import Kronecker, KroneckerCovariance
 from mixtura.covariance.ladder import fuse, plus, stack
 from mixtura.covariance.lowrank import LowRank, LowRankCovariance
+from mixtura.covariance.parsimonious import FOURTEEN, Parsimonious
+from mixtura.covariance.positive import TotallyPositive
+from mixtura.covariance.sparse import Sparse
 from mixtura.covariance.tied import Tied, TiedCovariance
 from mixtura.errors import InputError
 
 __all__ = [
     "ALIASES",
-    "REPRESENTATIONS",
+    "FOURTEEN",
     "STRUCTURES",
     "Added",
+    "Block",
     "Clipped",
     "Covariance",
     "Diagonal",
@@ -31,12 +38,17 @@ __all__ = [
     "FullCovariance",
     "Isotropic",
     "IsotropicCovariance",
+    "Kronecker",
+    "KroneckerCovariance",
     "Law",
     "LowRank",
     "LowRankCovariance",
+    "Parsimonious",
+    "Sparse",
     "Structure",
     "Tied",
     "TiedCovariance",
+    "TotallyPositive",
     "bures_mean",
     "fuse",
     "log_euclidean_mean",
@@ -46,29 +58,30 @@ __all__ = [
 ]
 
 #: Names at the doors -> a function of the rank that makes the structure.
-STRUCTURES: dict[str, Callable[[int], Structure]] = {
+STRUCTURES: dict[str, Callable[[Any], Structure]] = {
     "spherical": lambda rank: Isotropic(),
     "diag": lambda rank: Diagonal(),
     "tied": lambda rank: Tied(Full()),
     "full": lambda rank: Full(),
     "lowrank": LowRank,
+    "block": lambda rank: Block(),
+    "kronecker": lambda rank: Kronecker(),
+    "positive": lambda rank: TotallyPositive(),
+    **{model: lambda rank, rule=rule: rule for model, rule in FOURTEEN.items()},  # type: ignore[misc]
 }
 ALIASES = {"isotropic": "spherical", "diagonal": "diag"}
-#: Names in model files -> representations.
-REPRESENTATIONS: dict[str, type[Covariance]] = {
-    c.name: c for c in (IsotropicCovariance, DiagonalCovariance, LowRankCovariance, FullCovariance)
-}
 
 
-def structure(name: str | Structure, rank: int | None, d: int) -> Structure:
+def structure(name: str | Structure, rank: int | str | None, d: int) -> Structure:
     """The structure that a name at the door stands for.
 
     Parameters
     ----------
     name : str or Structure
         A key of ``STRUCTURES`` or ``ALIASES``; a structure is returned as it is.
-    rank : int, optional
-        Rank of ``"lowrank"``; by default the square root of d, rounded, and at least 1.
+    rank : int or "auto", optional
+        Rank of ``"lowrank"``; by default the square root of d, rounded, and at least 1. "auto"
+        chooses one for each component.
     d : int
         Number of columns.
     """
@@ -80,6 +93,6 @@ def structure(name: str | Structure, rank: int | None, d: int) -> Structure:
         raise InputError(f"expected a covariance structure among {known}, got {name!r}")
     if rank is None:
         rank = max(1, min(round(d**0.5), d - 1))
-    if not 1 <= rank <= d:
+    if not isinstance(rank, str) and not 1 <= rank <= d:
         raise InputError(f"expected a rank from 1 to {d} (the number of columns), got {rank}")
     return STRUCTURES[key](rank)

@@ -44,12 +44,18 @@ class Covariance(ABC):
     broadcasts it. The same code runs on NumPy arrays and on other array libraries.
     """
 
-    #: Name in the registry.
+    #: Name in model files, by which ``representations`` finds the class again.
     name: ClassVar[str]
+    representations: ClassVar[dict[str, type[Covariance]]] = {}
     #: Height on the ladder of generality.
     rung: ClassVar[int]
     k: int
     d: int
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if isinstance(name := vars(cls).get("name"), str):
+            Covariance.representations[name] = cls
 
     # ---- what a structure must provide -----------------------------------------------------
     @property
@@ -291,6 +297,8 @@ class Structure(ABC):
     """A rule that fits a covariance to moments: the M-step of one structure."""
 
     name: ClassVar[str]
+    #: What it allows, in words for people who read a report.
+    words: ClassVar[str]
     #: Passes over the rows that a start from responsibilities takes.
     start_passes: ClassVar[int] = 1
 
@@ -313,7 +321,15 @@ class Structure(ABC):
 
     @abstractmethod
     def n_parameters(self, k: int, d: int) -> int:
-        """Free parameters of k covariances."""
+        """Free parameters of k covariances; where the data decide, the fewest."""
+
+    def penalty(self, covariance: Covariance) -> float:
+        """What the fit adds to the log-likelihood, in nats: 0 for maximum likelihood."""
+        return 0.0
+
+    def count(self, covariance: Covariance) -> int:
+        """Free parameters of what was fitted."""
+        return self.n_parameters(covariance.k, covariance.d)
 
 
 def check_budget(k: int, d: int, what: str) -> None:

@@ -188,6 +188,7 @@ class Diagonal(Structure):
     """Fit Σₖ = diag(vₖ): v = diag S."""
 
     name = "diagonal"
+    words = "variances of its own for each component, no correlations"
 
     def kind(self, previous: Covariance | None, d: int) -> MomentKind:
         return DiagonalMoments()

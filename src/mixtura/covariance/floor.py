@@ -9,10 +9,13 @@ fixed addition is not, and can make it descend a little.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from mixtura.errors import NotPositiveDefiniteError
 from mixtura.typing import FloatArray
 
 __all__ = ["Added", "Clipped", "Floor"]
@@ -36,6 +39,30 @@ class Floor:
         """Floored covariance matrices (k, d, d)."""
         raise NotImplementedError
 
+    def structured(
+        self,
+        spread: FloatArray,
+        mass: FloatArray,
+        solve: Callable[[FloatArray], Any],
+        previous: Any,
+    ) -> Any:
+        """The fit of a structure whose parts are tied to each other, away from singular.
+
+        Parameters
+        ----------
+        spread : array (k, d) or (k, d, d)
+            Moments per unit of mass.
+        mass : array (k,)
+        solve : callable
+            From such moments to the structure's Covariance.
+        previous : Covariance, optional
+            Of the last step.
+        """
+        raise NotImplementedError
+
+    def _raised(self, values: FloatArray) -> FloatArray:
+        return self.variances(values) if values.ndim == 2 else self.matrices(values.copy())
+
 
 @dataclass(frozen=True)
 class Added(Floor):
@@ -53,6 +80,15 @@ class Added(Floor):
         d = values.shape[-1]
         values[:, np.arange(d), np.arange(d)] += self.amount
         return values
+
+    def structured(
+        self,
+        spread: FloatArray,
+        mass: FloatArray,
+        solve: Callable[[FloatArray], Any],
+        previous: Any,
+    ) -> Any:
+        return solve(self._raised(spread))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,3 +127,34 @@ class Clipped(Floor):
                 matrix = (vectors * clipped) @ vectors.T
                 values[j] = 0.5 * (matrix + matrix.T) * self.scale * self.scale[:, None]
         return values
+
+    def structured(
+        self,
+        spread: FloatArray,
+        mass: FloatArray,
+        solve: Callable[[FloatArray], Any],
+        previous: Any,
+    ) -> Any:
+        try:
+            fitted = solve(spread)
+            values = fitted.diagonal() if spread.ndim == 2 else fitted.dense()
+            if np.array_equal(self._raised(values), values):
+                return fitted  # the floor binds nowhere, and the fit is exact
+        except NotPositiveDefiniteError:
+            pass
+        # Where it binds, raised moments keep it from singular, though they do not give the best
+        # fit above the floor: what was there before stays if it is better, so that EM never
+        # descends.
+        fitted = solve(self._raised(spread))
+        if previous is None or _loss(fitted, spread, mass) <= _loss(previous, spread, mass):
+            return fitted
+        return previous
+
+
+def _loss(covariance: Any, spread: FloatArray, mass: FloatArray) -> float:
+    """Σ Nₖ (log|Σₖ| + tr(Σₖ⁻¹ Sₖ)) for moments (k, d), of diagonal covariances, or (k, d, d)."""
+    if spread.ndim == 2:
+        inside = np.sum(spread / covariance.diagonal(), axis=1)
+    else:
+        inside = np.trace(covariance.solve(spread), axis1=1, axis2=2)
+    return float(mass @ (covariance.logdet + inside))

@@ -46,7 +46,7 @@ class FullCovariance(Covariance):
     values: Array
 
     name = "full"
-    rung = 3
+    rung = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", freeze(as_float(self.values)))
@@ -189,6 +189,7 @@ class Full(Structure):
     """Fit any Σₖ: Σ = S."""
 
     name = "full"
+    words = "a covariance of its own for each component"
 
     def kind(self, previous: Covariance | None, d: int) -> MomentKind:
         return FullMoments()

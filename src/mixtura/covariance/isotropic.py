@@ -156,6 +156,7 @@ class Isotropic(Structure):
     """Fit Σₖ = vₖ I: v = tr S / d."""
 
     name = "isotropic"
+    words = "one variance for each component, the same in every direction"
 
     def kind(self, previous: Covariance | None, d: int) -> MomentKind:
         return Trace()

@@ -1,7 +1,7 @@
 """Binary operations on covariances: both operands climb to the higher of their rungs.
 
-isotropic → diagonal → low-rank → full. A structure implements an operation for its own kind only;
-what is tied on both sides stays tied.
+isotropic → diagonal → low-rank or Kronecker → full. A structure implements an operation for its own
+kind only; what is tied on both sides stays tied.
 """
 
 from __future__ import annotations
@@ -42,12 +42,9 @@ def stack(parts: Sequence[Covariance]) -> Covariance:
 
 
 def _level(parts: Sequence[Covariance]) -> list[Covariance]:
-    """All parts untied and on the highest rung among them."""
+    """All parts untied, and the lowest of them raised until they are of one kind."""
     loose = [p.untied() if isinstance(p, TiedCovariance) else p for p in parts]
-    rung = max(p.rung for p in loose)
-    raised = []
-    for part in loose:
-        while part.rung < rung:
-            part = part.widened()
-        raised.append(part)
-    return raised
+    while len({type(p) for p in loose}) > 1:
+        low = min(p.rung for p in loose)
+        loose = [p.widened() if p.rung == low else p for p in loose]
+    return loose

@@ -9,6 +9,12 @@ so that nothing d × d is ever formed. With many columns the M-step is Rubin & T
 S β and diag S alone. Such a fit starts with W = 0; while W is zero, S is sketched by a Gaussian
 matrix and W taken from Nyström's approximation (Halko, Martinsson & Tropp 2011, section 5.4).
 With few columns S itself is affordable, and each M-step makes several sweeps of ECME.
+
+``LowRank("auto")`` gives every component a rank of its own at the start: with few columns the one
+of least BIC among the factor analysers of rising rank; with many the number of eigenvalues of S, in
+units of its diagonal, above one threshold for all, (1 + √(d / Nₖ))², which independent columns pass
+only by chance (Kaiser's rule at the edge of Marchenko & Pastur's law, 1967).
+Later steps keep it. Components of lesser rank carry columns of zeros in W.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import positive, scatter_columns
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
-from mixtura.errors import ConstructionError
+from mixtura.errors import ConstructionError, InputError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Projected, Statistics
@@ -40,6 +46,8 @@ OVERSAMPLE = 8
 #: Up to so many columns the M-step sees all of S, and climbs further in each step.
 DENSE_COLUMNS = 64
 SWEEPS, START_SWEEPS = 4, 12
+#: Most factors that "auto" gives a component.
+MOST_FACTORS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,12 +284,30 @@ class LowRankCovariance(Covariance):
 
 @dataclass(frozen=True)
 class LowRank(Structure):
-    """Fit Σₖ = W Wᵀ + diag(Ψ) with ``rank`` factors; no step lowers the likelihood."""
+    """Fit Σₖ = W Wᵀ + diag(Ψ); no step lowers the likelihood.
 
-    rank: int
+    Parameters
+    ----------
+    rank : int or "auto"
+        Factors of every component; "auto" chooses a number for each.
+    """
+
+    rank: int | str
 
     name = "lowrank"
+    words = "a few directions of correlation for each component, plus a variance per column"
     start_passes = 2
+
+    def __post_init__(self) -> None:
+        if self.rank != "auto" and not (isinstance(self.rank, int | np.integer) and self.rank > 0):
+            raise InputError(
+                f"expected a rank of at least 1, or 'auto', got {self.rank!r}; pass the number of "
+                "factors"
+            )
+
+    def most(self, d: int) -> int:
+        """Columns of W."""
+        return min(MOST_FACTORS, max(d - 1, 1)) if isinstance(self.rank, str) else int(self.rank)
 
     def kind(self, previous: Covariance | None, d: int) -> MomentKind:
         if d <= DENSE_COLUMNS:
@@ -290,7 +316,7 @@ class LowRank(Structure):
             return DiagonalMoments()
         if previous.loadings.any():
             return Projected(previous.regression())
-        width = min(self.rank + OVERSAMPLE, d)
+        width = min(self.most(d) + OVERSAMPLE, d)
         sketch = np.random.default_rng(0).standard_normal((1, d, width))
         return Projected(sketch / np.sqrt(previous.noise)[:, :, None])
 
@@ -303,31 +329,45 @@ class LowRank(Structure):
             if before is None:
                 raise AssertionError("projected moments are asked for with a previous covariance")
             product, variances = moments
-            return self._fit_projected(product, variances, before, floor)
+            return self._fit_projected(product, variances, before, floor, stats.mass)
         if moments.ndim == 3:
-            return self._fit_dense(moments, before, floor)
+            return self._fit_dense(moments, before, floor, stats.mass)
         variances = floor.variances(moments)  # a start: no loadings yet
-        return LowRankCovariance(np.zeros((*variances.shape, self.rank)), variances)
+        return LowRankCovariance(np.zeros((*variances.shape, self.most(stats.d))), variances)
 
     def _fit_dense(
-        self, moments: FloatArray, previous: LowRankCovariance | None, floor: Floor
+        self,
+        moments: FloatArray,
+        previous: LowRankCovariance | None,
+        floor: Floor,
+        mass: FloatArray,
     ) -> LowRankCovariance:
         """ECME (Liu & Rubin 1998): W maximises the likelihood given Ψ, then Ψ takes an EM step."""
-        variances = np.einsum("kii->ki", moments)
-        noise = floor.variances(0.5 * variances) if previous is None else previous.noise
-        loadings = np.zeros((*variances.shape, self.rank))
-        for _ in range(START_SWEEPS if previous is None else SWEEPS):
-            root = np.sqrt(positive(noise))
-            values, vectors = np.linalg.eigh(moments / root[:, :, None] / root[:, None, :])
-            strength = np.sqrt(np.maximum(values[:, ::-1][:, : self.rank] - 1, 0))
-            loadings = root[:, :, None] * vectors[:, :, ::-1][:, :, : self.rank]
-            loadings = loadings * strength[:, None, :]
-            beta = LowRankCovariance(loadings, noise).regression()
-            product = moments @ beta
-            second = np.eye(self.rank) - transpose(beta) @ (loadings - product)
-            noise = variances - np.einsum("kdr,kdr->kd", loadings, 2 * product - loadings @ second)
-            noise = floor.variances(np.maximum(noise, 0))
-        return LowRankCovariance(loadings, noise)
+        k, d = moments.shape[:2]
+        if previous is not None:
+            ranks = self._ranks(previous)
+            return _sweeps(moments, previous.noise, ranks, SWEEPS, floor, previous.rank)
+        start = floor.variances(0.5 * np.einsum("kii->ki", moments))
+        if not isinstance(self.rank, str):
+            return _sweeps(moments, start, np.full(k, self.rank), START_SWEEPS, floor, self.most(d))
+        tried = [
+            _sweeps(moments, start, np.full(k, r), START_SWEEPS, floor, self.most(d))
+            for r in range(self.most(d) + 1)
+        ]
+        total = mass if len(mass) == k else mass.sum(keepdims=True)
+        inside = [np.trace(c.solve(moments), axis1=1, axis2=2) for c in tried]
+        cost = np.stack([c.logdet + t for c, t in zip(tried, inside, strict=True)])  # (r, k)
+        ranks = _least_bic(cost, total, d)
+        return LowRankCovariance(
+            np.stack([tried[r].loadings[j] for j, r in enumerate(ranks)]),
+            np.stack([tried[r].noise[j] for j, r in enumerate(ranks)]),
+        )
+
+    def _ranks(self, covariance: LowRankCovariance) -> FloatArray:
+        """Factors (k,) of each component."""
+        if isinstance(self.rank, str):
+            return np.asarray(covariance.loadings.any(axis=1).sum(axis=1))
+        return np.full(covariance.k, self.rank)
 
     def _fit_projected(
         self,
@@ -335,12 +375,13 @@ class LowRank(Structure):
         variances: FloatArray,
         previous: LowRankCovariance,
         floor: Floor,
+        mass: FloatArray,
     ) -> LowRankCovariance:
         if previous.loadings.any():
             loadings = self._step(product, previous)
             explained = np.einsum("kdr,kdr->kd", loadings, product)
         else:
-            loadings = self._nystrom(product, previous)
+            loadings = self._nystrom(product, previous, mass)
             explained = np.minimum((loadings**2).sum(axis=2), 0.9 * variances)
         # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
         return LowRankCovariance(loadings, floor.variances(np.maximum(variances - explained, 0)))
@@ -348,12 +389,14 @@ class LowRank(Structure):
     def _step(self, product: FloatArray, previous: LowRankCovariance) -> FloatArray:
         """W = C E⁻¹, E = I − βᵀ W + βᵀ C."""
         beta = previous.regression()
-        second = np.eye(self.rank) - transpose(beta) @ (previous.loadings - product)
+        second = np.eye(previous.rank) - transpose(beta) @ (previous.loadings - product)
         return np.asarray(
             transpose(np.linalg.solve(transpose(second), transpose(product))), dtype=np.float64
         )
 
-    def _nystrom(self, product: FloatArray, previous: LowRankCovariance) -> FloatArray:
+    def _nystrom(
+        self, product: FloatArray, previous: LowRankCovariance, mass: FloatArray
+    ) -> FloatArray:
         """Leading factors of S in units of its diagonal, from a sketch S D⁻¹ G."""
         root = np.sqrt(previous.noise)[:, :, None]
         sketch = np.random.default_rng(0).standard_normal((1, *product.shape[1:]))
@@ -365,14 +408,68 @@ class LowRank(Structure):
         left, singular, _ = np.linalg.svd(
             scaled @ (vectors * inverse[:, None, :]), full_matrices=False
         )
-        r = min(self.rank, singular.shape[1])
+        k, d = product.shape[:2]
+        r = min(self.most(d), singular.shape[1])
         # What a unit-diagonal matrix explains beyond its mean rest is the factors' share.
-        d = product.shape[1]
-        rest = np.maximum(d - (singular[:, :r] ** 2).sum(axis=1), 0.05 * d) / max(d - r, 1)
-        strength = np.sqrt(np.maximum(singular[:, :r] ** 2 - rest[:, None], 1e-4))
-        loadings = np.zeros((*product.shape[:2], self.rank))
+        leading = np.zeros((k, r + 1))
+        leading[:, 1:] = np.cumsum(singular[:, :r] ** 2, axis=1)
+        rest = np.maximum(d - leading, 0.05 * d) / np.maximum(d - np.arange(r + 1), 1)
+        ranks = np.full(k, r)
+        if isinstance(self.rank, str):
+            total = mass if len(mass) == k else mass.sum(keepdims=True)
+            edge = (1 + np.sqrt(d / np.maximum(total, 1e-300))) ** 2
+            ranks = np.asarray((singular[:, :r] ** 2 > edge[:, None]).sum(axis=1))
+        own = np.take_along_axis(rest, ranks[:, None], axis=1)
+        strength = np.sqrt(np.maximum(singular[:, :r] ** 2 - own, 1e-4))
+        strength *= np.arange(r) < ranks[:, None]
+        loadings = np.zeros((k, d, self.most(d)))
         loadings[:, :, :r] = root * left[:, :, :r] * strength[:, None, :]
         return loadings
 
     def n_parameters(self, k: int, d: int) -> int:
-        return k * (d * self.rank - self.rank * (self.rank - 1) // 2 + d)
+        return k * d if isinstance(self.rank, str) else int(_count(np.full(k, self.rank), d))
+
+    def count(self, covariance: Covariance) -> int:
+        """Free parameters of what was fitted."""
+        if isinstance(self.rank, str) and isinstance(covariance, LowRankCovariance):
+            return int(_count(self._ranks(covariance), covariance.d))
+        return self.n_parameters(covariance.k, covariance.d)
+
+
+def _count(ranks: FloatArray, d: int) -> Any:
+    """Free parameters of components of these ranks: rotations of the factors are not counted."""
+    return np.sum(d * ranks - ranks * (ranks - 1) // 2 + d)
+
+
+def _least_bic(cost: FloatArray, mass: FloatArray, d: int) -> FloatArray:
+    """The rank (k,) of least BIC, from log|Σ| + tr(Σ⁻¹ S) at ranks 0, 1, … (r, k)."""
+    r = np.arange(len(cost))[:, None]
+    free = d * r - r * (r - 1) // 2
+    return np.asarray((mass * cost + np.log(np.maximum(mass, 2.0)) * free).argmin(axis=0))
+
+
+def _sweeps(
+    moments: FloatArray,
+    noise: FloatArray,
+    ranks: FloatArray,
+    sweeps: int,
+    floor: Floor,
+    most: int | None = None,
+) -> LowRankCovariance:
+    """ECME for components of these ranks, from noise (k, d)."""
+    most = int(ranks.max()) if most is None else most
+    variances = np.einsum("kii->ki", moments)
+    kept = np.arange(most) < ranks[:, None]
+    loadings = np.zeros((*variances.shape, most))
+    for _ in range(sweeps):
+        root = np.sqrt(positive(noise))
+        values, vectors = np.linalg.eigh(moments / root[:, :, None] / root[:, None, :])
+        strength = kept * np.sqrt(np.maximum(values[:, ::-1][:, :most] - 1, 0))
+        loadings = root[:, :, None] * vectors[:, :, ::-1][:, :, :most]
+        loadings = loadings * strength[:, None, :]
+        beta = LowRankCovariance(loadings, noise).regression()
+        product = moments @ beta
+        second = np.eye(most) - transpose(beta) @ (loadings - product)
+        noise = variances - np.einsum("kdr,kdr->kd", loadings, 2 * product - loadings @ second)
+        noise = floor.variances(np.maximum(noise, 0))
+    return LowRankCovariance(loadings, noise)

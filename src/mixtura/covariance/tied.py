@@ -172,6 +172,14 @@ class Tied(Structure):
             object.__setattr__(self, "inner", self.inner())
 
     @property
+    def words(self) -> str:  # type: ignore[override]
+        """What it allows."""
+        inner = self.inner.words.replace(" for each component", "").replace(" of its own", "")
+        if inner == "a covariance":
+            return "one covariance shared by all components"
+        return f"shared by all components: {inner}"
+
+    @property
     def start_passes(self) -> int:  # type: ignore[override]
         """Passes over the rows that a start takes."""
         return self.inner.start_passes
@@ -189,3 +197,11 @@ class Tied(Structure):
 
     def n_parameters(self, k: int, d: int) -> int:
         return self.inner.n_parameters(1, d)
+
+    def count(self, covariance: Covariance) -> int:
+        shared = self._shared(covariance)
+        return self.inner.count(covariance.take([0]) if shared is None else shared)
+
+    def penalty(self, covariance: Covariance) -> float:
+        shared = self._shared(covariance)
+        return 0.0 if shared is None else self.inner.penalty(shared)

@@ -51,9 +51,11 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     ----------
     n_components : int, "auto" or ints, default=1
         "auto" counts up from 1 and chooses by BIC; a list chooses among its entries.
-    covariance_type : {"full", "tied", "diag", "spherical", "lowrank", "auto"}, default="full"
-        "auto" chooses by BIC. "diagonal" and "isotropic" are other names of "diag" and
-        "spherical".
+    covariance_type : str, Structure or list of them, default="full"
+        scikit-learn's "full", "tied", "diag" and "spherical" ("isotropic" and "diagonal" are
+        other names of the last two); "lowrank", "block", "kronecker" and "positive"; mclust's
+        fourteen from "EII" to "VVV"; or a structure of ``mixtura.covariance``. "auto" chooses
+        among scikit-learn's four by BIC, and a list among its entries.
     tol : float, default=1e-3
         The fit ends when the mean log-likelihood per row changes by less.
     reg_covar : float or "auto", default=1e-6
@@ -73,8 +75,9 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         Start from the last fit.
     verbose : int, default=0
     verbose_interval : int, default=10
-    rank : int, optional
-        Factors of "lowrank"; by default the rounded square root of the number of columns.
+    rank : int or "auto", optional
+        Factors of "lowrank"; by default the rounded square root of the number of columns. "auto"
+        chooses a number for each component at the start, by BIC.
     resp_init : array, optional
         Labels (n,) or responsibilities (n, k) from which to start.
 
@@ -132,7 +135,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "rank": [Interval(Integral, 1, None, closed="left"), None],
+        "rank": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "resp_init": ["array-like", None],
     }
 
@@ -153,7 +156,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        rank: int | None = None,
+        rank: int | str | None = None,
         resp_init: Any = None,
     ) -> None:
         self.n_components = n_components
@@ -447,8 +450,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
 
     def _n_parameters(self) -> int:
         check_is_fitted(self)
-        k, d = self.mixture_.k, self.mixture_.d
-        return int(self.mixture_.covariance.n_parameters() + k * d + k - 1)
+        return int(self._model.n_parameters)
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion; lower is better. n is the sum of weights."""

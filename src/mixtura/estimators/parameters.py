@@ -18,6 +18,7 @@ from mixtura.covariance import (
     FullCovariance,
     Isotropic,
     IsotropicCovariance,
+    Parsimonious,
     Structure,
     Tied,
     TiedCovariance,
@@ -127,9 +128,11 @@ def covariance_from_precisions(
 def _precision_shape(structure: Structure, k: int, d: int) -> tuple[str, tuple[int, ...]]:
     if isinstance(structure, Full):
         return "full", (k, d, d)
+    if isinstance(structure, Parsimonious) and not structure.along_columns:
+        return "full", (k, d, d)
     if isinstance(structure, Tied) and isinstance(structure.inner, Full):
         return "tied", (d, d)
-    if isinstance(structure, Diagonal):
+    if isinstance(structure, Diagonal | Parsimonious):
         return "diag", (k, d)
     if isinstance(structure, Isotropic):
         return "spherical", (k,)

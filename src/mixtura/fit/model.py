@@ -127,8 +127,13 @@ class GaussianModel:
         return replace(self, weights=mass / mass.sum(), means=stats.means(), covariance=covariance)
 
     def penalty(self) -> float:
-        """Log prior: none, so 0."""
-        return 0.0
+        """What the structure adds to the log-likelihood, in nats."""
+        return self.structure.penalty(self.covariance)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: weights, means and covariances."""
+        return self.structure.count(self.covariance) + self.k * self.d + self.k - 1
 
     def take(self, components: Any) -> GaussianModel:
         """Some components, with weights renormalised."""

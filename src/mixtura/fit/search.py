@@ -100,7 +100,7 @@ def search(
     *,
     n_components: str | int | Iterable[int] = "auto",
     covariance_type: str | Structure | Iterable[str] = "auto",
-    rank: int | None = None,
+    rank: int | str | None = None,
     reg_covar: float | str | Floor = "auto",
     seed: Any = 0,
     n_init: int = 1,
@@ -118,7 +118,7 @@ def search(
     n_components : "auto", int or ints
         "auto" counts up from 1 with patience; ints are all tried.
     covariance_type : "auto", str, Structure or strs
-    rank : int, optional
+    rank : int or "auto", optional
         Rank of "lowrank".
     reg_covar : "auto", float or Floor
         See ``mixtura.covariance.floor``.
@@ -231,7 +231,7 @@ class _Hunt:
 
     rows: Rows
     floor: Floor
-    rank: int | None
+    rank: int | str | None
     seed: Any
     n_init: int
     max_iter: int
@@ -265,6 +265,7 @@ class _Hunt:
             kept = fit.model.k
             if kept < k:
                 raise InputError(f"collapsed to {kept} components; ask for fewer")
+            n_parameters = fit.model.n_parameters
             mean = total / self.rows.total_weight
             score, error = bic(mean * self.rows.n_meant, n_parameters, self.rows.n_meant), None
             degenerate = self._degenerate(fit.model)

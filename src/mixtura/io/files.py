@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from mixtura.covariance import REPRESENTATIONS, Covariance, TiedCovariance
+from mixtura.covariance import Covariance, TiedCovariance
 from mixtura.errors import FormatError, InputError
 from mixtura.mixture import Mixture
 
@@ -211,7 +211,7 @@ def _described(metadata: dict[str, Any], source: Path) -> dict[str, Any]:
 
 def _mixture(tensors: dict[str, Any], described: dict[str, Any]) -> Mixture:
     name = described["structure"]
-    if name not in REPRESENTATIONS:
+    if name not in Covariance.representations:
         raise FormatError(f"unknown covariance structure {name!r}; upgrade mixtura")
     weights, means = tensors["weights"], tensors["means"]
     if means.ndim != 2:
@@ -232,7 +232,7 @@ def _mixture(tensors: dict[str, Any], described: dict[str, Any]) -> Mixture:
         if part.ndim == 0 or part.shape[0] not in (1, k) or not np.isfinite(part).all():
             raise FormatError("covariance parameters of the wrong shape, or not finite")
     count = 1 if described["tied"] else k
-    covariance: Covariance = REPRESENTATIONS[name].from_parameters(parts, count, d)
+    covariance: Covariance = Covariance.representations[name].from_parameters(parts, count, d)
     if covariance.k != count:
         raise FormatError(f"expected {count} covariances, got {covariance.k}")
     if described["tied"]:

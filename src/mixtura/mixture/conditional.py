@@ -18,7 +18,14 @@ import numpy as np
 
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import log_softmax, logsumexp
-from mixtura.arrays.namespace import as_float, finite, is_numpy, namespace, zeros
+from mixtura.arrays.namespace import (
+    as_float,
+    finite,
+    is_numpy,
+    namespace,
+    normal_cdf,
+    zeros,
+)
 from mixtura.arrays.random import generator as random_source
 from mixtura.covariance import Covariance
 from mixtura.errors import InputError
@@ -32,6 +39,8 @@ __all__ = ["Conditional", "Predictive", "conditional"]
 
 #: Bytes of working memory for one batch of rows.
 BATCH_BYTES = 16 * 2**20
+#: Component means from which a mode is sought.
+MODE_STARTS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +193,7 @@ class Conditional:
         return density.responsibilities(law.gate, law._rows(X))
 
     # ---- one-dimensional laws of each output -----------------------------------------------------
-    def quantile(self, X: Any, q: Any) -> FloatArray:
+    def quantile(self, X: Any, q: Any) -> Array:
         """Quantiles of each output's own law.
 
         Parameters
@@ -196,36 +205,40 @@ class Conditional:
         -------
         array (n, m), or (n, c, m) for several probabilities
         """
-        convert.numpy_only("quantile", self.mixture, X, q)
-        levels = np.asarray(q, dtype=np.float64)
-        if levels.ndim > 1 or not ((levels >= 0) & (levels <= 1)).all():
+        law = self._meet(X, q)
+        levels = univariate.probabilities(q, law.mixture.means)
+        if levels.ndim > 1:
             raise InputError("expected probabilities between 0 and 1, one or a list of them")
-        x, m = self._rows(X), len(self.rest)
-        sd = np.sqrt(np.asarray(self.covariance.diagonal()))
-        out = np.empty((x.shape[0], levels.size, m))
-        for low, high in self.batches(x.shape[0], 8 * self.mixture.k):
-            log_resp, each = self.parts(x[low:high])
-            resp = np.exp(log_resp)
-            for j in range(m):
-                for i, level in enumerate(levels.ravel()):
-                    p = np.full(high - low, level)
-                    out[low:high, i, j] = univariate.row_quantile(
-                        p, resp, np.ascontiguousarray(each[:, :, j]), sd[:, j]
-                    )
-        return out[:, 0] if levels.ndim == 0 else out
+        x, m = law._rows(X), len(law.rest)
+        xp = namespace(x, law.mixture.means)
+        listed = xp.reshape(levels, (-1,))
+        sd = xp.sqrt(law.covariance.diagonal())
+        out = []
+        for low, high in law.batches(x.shape[0], 8 * law.mixture.k):
+            log_resp, each = law.parts(x[low:high])
+            resp, ones = xp.exp(log_resp), xp.ones_like(log_resp[:, 0])
+            found = [
+                univariate.row_quantile(level * ones, resp, each[:, :, j], sd[:, j])
+                for level in listed
+                for j in range(m)
+            ]
+            out.append(xp.reshape(xp.stack(found, axis=1), (high - low, listed.shape[0], m)))
+        whole = xp.concat(out) if out else zeros((0, listed.shape[0], m), law.mixture.means)
+        return whole[:, 0] if levels.ndim == 0 else whole
 
-    def cdf(self, X: Any, Y: Any) -> FloatArray:
+    def cdf(self, X: Any, Y: Any) -> Array:
         """P(output ≤ y) under each output's own law: (n, m)."""
-        convert.numpy_only("cdf", self.mixture, X, Y)
-        x = self._rows(X)
-        y = self._targets(Y, x.shape[0])
-        sd = np.sqrt(np.asarray(self.covariance.diagonal()))
-        out = np.empty((x.shape[0], len(self.rest)))
-        for low, high in self.batches(x.shape[0]):
-            log_resp, each = self.parts(x[low:high])
-            z = (y[low:high, None, :] - each) / sd
-            out[low:high] = (np.exp(log_resp)[:, :, None] * univariate.ndtr(z)).sum(axis=1)
-        return out
+        law = self._meet(X, Y)
+        x = law._rows(X)
+        y = law._targets(Y, x.shape[0])
+        xp = namespace(x, y, law.mixture.means)
+        sd = xp.sqrt(law.covariance.diagonal())
+        out = []
+        for low, high in law.batches(x.shape[0]):
+            log_resp, each = law.parts(x[low:high])
+            below = normal_cdf((y[low:high, None, :] - each) / sd)
+            out.append(xp.sum(xp.exp(log_resp)[:, :, None] * below, axis=1))
+        return xp.concat(out) if out else zeros((0, len(law.rest)), law.mixture.means)
 
     # ---- draws and points ------------------------------------------------------------------------
     def sample(
@@ -297,10 +310,11 @@ class Conditional:
         return noise
 
     def mode(self, X: Any) -> FloatArray:
-        """A mode of p(y | x): ascent from the best component mean of each row, (n, m).
+        """A mode of p(y | x): the best end of ascents from component means, (n, m).
 
         The fixed point y ← (Σ rₖ Cₖ⁻¹)⁻¹ Σ rₖ Cₖ⁻¹ mₖ never descends (Carreira-Perpiñán 2000).
-        The highest mode can be missed where it lies far from every component's mean.
+        It starts from each row's ten highest component means; the highest mode can be missed where
+        none of these leads to it.
         """
         convert.numpy_only("mode", self.mixture, X)
         x = self._rows(X)
@@ -313,7 +327,6 @@ class Conditional:
 
     def _ascend(self, log_resp: FloatArray, each: FloatArray, precision: FloatArray) -> FloatArray:
         const = log_resp - 0.5 * np.asarray(self.covariance.logdet)
-
         everyone = np.arange(len(each))
 
         def joint(y: FloatArray, rows: FloatArray) -> FloatArray:
@@ -324,7 +337,21 @@ class Conditional:
         heights = np.stack(
             [logsumexp(joint(each[:, j], everyone)) for j in range(each.shape[1])], axis=1
         )
-        y = each[everyone, heights.argmax(axis=1)]
+        order = np.argsort(-heights, axis=1, kind="stable")[:, :MODE_STARTS]
+        best, reached = np.full(len(each), -np.inf), np.empty_like(each[:, 0])
+        for start in order.T:
+            y = self._climb(each[everyone, start], joint, each, precision)
+            height = np.asarray(logsumexp(joint(y, everyone)))
+            higher = height > best
+            best, reached = np.where(higher, height, best), np.where(higher[:, None], y, reached)
+        return np.asarray(reached)
+
+    @staticmethod
+    def _climb(
+        start: FloatArray, joint: Any, each: FloatArray, precision: FloatArray
+    ) -> FloatArray:
+        """The fixed point from one start per row."""
+        y = start.copy()
         pulled = np.einsum("kij,bkj->bki", precision, each)
         active = np.arange(len(y))
         for _ in range(500):
@@ -377,11 +404,11 @@ class Predictive:
         """Log p(y | x) (n,)."""
         return self.law.log_density(self.rows, y)
 
-    def cdf(self, y: Any) -> FloatArray:
+    def cdf(self, y: Any) -> Array:
         """P(output ≤ y) per output (n, m)."""
         return self.law.cdf(self.rows, y)
 
-    def quantile(self, q: Any) -> FloatArray:
+    def quantile(self, q: Any) -> Array:
         """Quantiles per output (n, m), or (n, c, m)."""
         return self.law.quantile(self.rows, q)
 

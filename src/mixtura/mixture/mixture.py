@@ -305,15 +305,13 @@ class Mixture:
         """
         return algebra.sample(self, n, rng, return_labels, gradient)
 
-    def cdf(self, x: Any) -> FloatArray:
+    def cdf(self, x: Any) -> Array:
         """P(X ≤ x) for one-dimensional mixtures, at each of x (n,)."""
-        convert.numpy_only("cdf", self, x)
-        return univariate.cdf(self, x)
+        return univariate.cdf(convert.meet(self, x), x)
 
-    def quantile(self, q: Any) -> FloatArray:
+    def quantile(self, q: Any) -> Array:
         """The inverse of ``cdf`` for one-dimensional mixtures, at probabilities q (n,)."""
-        convert.numpy_only("quantile", self, q)
-        return univariate.quantile(self, q)
+        return univariate.quantile(convert.meet(self, q), q)
 
     # ---- algebra -----------------------------------------------------------------------------
     def marginal(self, columns: Columns) -> Mixture:

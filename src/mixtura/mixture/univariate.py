@@ -2,7 +2,8 @@ r"""Distribution function and quantiles of one-dimensional mixtures.
 
 F(x) = Σ wₖ Φ((x − μₖ)/σₖ). A quantile is the root of F(x) = q: the smallest and largest quantile
 of a single component bracket it, and bisection safeguards Newton's steps. In the upper half the
-survival function is solved instead, so that both tails keep their digits.
+survival function is solved instead, so that both tails keep their digits. A gradient flows to a
+quantile by the implicit function theorem: dx = (dq − dF) / f(x), f the density.
 """
 
 from __future__ import annotations
@@ -12,34 +13,57 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from mixtura.arrays.namespace import (
+    as_float,
+    detached,
+    holds,
+    is_numpy,
+    namespace,
+    normal_cdf,
+    to_numpy,
+)
 from mixtura.errors import InputError
-from mixtura.typing import FloatArray
+from mixtura.typing import Array, FloatArray
 
 if TYPE_CHECKING:
     from mixtura.mixture.mixture import Mixture
 
-__all__ = ["cdf", "ndtr", "quantile", "row_quantile"]
+__all__ = ["cdf", "probabilities", "quantile", "row_quantile"]
 
 
-def _parts(mix: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _parts(mix: Mixture) -> tuple[Array, Array, Array]:
     if mix.d != 1:
         raise InputError(
             f"expected a one-dimensional mixture, got {mix.d} columns; take marginal([j]) first"
         )
-    means = np.asarray(mix.means)[:, 0]
-    return np.asarray(mix.weights), means, np.sqrt(np.asarray(mix.covariance.diagonal())[:, 0])
+    sd = namespace(mix.means).sqrt(mix.covariance.diagonal()[:, 0])
+    return mix.weights, mix.means[:, 0], sd
 
 
-def cdf(mix: Mixture, x: Any) -> FloatArray:
+def probabilities(q: Any, like: Array) -> Array:
+    """Probabilities as an array of the library of ``like``.
+
+    Raises
+    ------
+    InputError
+        Outside [0, 1].
+    """
+    p = as_float(q, like=like)
+    if not holds((p >= 0) & (p <= 1)):
+        raise InputError("expected probabilities between 0 and 1")
+    return p
+
+
+def cdf(mix: Mixture, x: Any) -> Array:
     """P(X ≤ x), the shape of x ((n, 1) gives (n,))."""
     w, means, sd = _parts(mix)
-    points = np.asarray(x, dtype=np.float64)
+    points = as_float(x, like=means)
     if points.ndim == 2 and points.shape[1] == 1:
         points = points[:, 0]
-    return np.asarray(ndtr((points[..., None] - means) / sd) @ w)
+    return normal_cdf((points[..., None] - means) / sd) @ w
 
 
-def quantile(mix: Mixture, q: Any) -> FloatArray:
+def quantile(mix: Mixture, q: Any) -> Array:
     """The x with F(x) = q, the shape of q; −inf and inf at 0 and 1.
 
     Raises
@@ -48,15 +72,15 @@ def quantile(mix: Mixture, q: Any) -> FloatArray:
         For probabilities outside [0, 1].
     """
     w, means, sd = _parts(mix)
-    probability = np.asarray(q, dtype=np.float64)
-    if not ((probability >= 0) & (probability <= 1)).all():
-        raise InputError("expected probabilities between 0 and 1")
-    p = probability.ravel()
-    each = np.broadcast_to(means, (p.size, len(means)))
-    return row_quantile(p, np.broadcast_to(w, each.shape), each, sd).reshape(probability.shape)
+    xp = namespace(w)
+    probability = probabilities(q, w)
+    p = xp.reshape(probability, (-1,))
+    shape = (p.shape[0], means.shape[0])
+    each, weights = xp.broadcast_to(means, shape), xp.broadcast_to(w, shape)
+    return xp.reshape(row_quantile(p, weights, each, sd), probability.shape)
 
 
-def row_quantile(p: FloatArray, w: FloatArray, means: FloatArray, sd: FloatArray) -> FloatArray:
+def row_quantile(p: Array, w: Array, means: Array, sd: Array) -> Array:
     """Quantiles (n,) of n one-dimensional mixtures that share their standard deviations.
 
     Parameters
@@ -66,11 +90,27 @@ def row_quantile(p: FloatArray, w: FloatArray, means: FloatArray, sd: FloatArray
     w, means : array (n, k)
     sd : array (k,)
     """
+    if not is_numpy(means):
+        return _with_gradient(p, w, means, sd)
     inside = (p > 0) & (p < 1)
     out = np.where(p <= 0, -np.inf, np.inf)
     if inside.any():
         out[inside] = _solve(p[inside], w[inside], means[inside], sd)
     return out
+
+
+def _with_gradient(p: Array, w: Array, means: Array, sd: Array) -> Array:
+    """The same for tensors: the root as a constant, plus nothing that has the root's gradient."""
+    xp = namespace(means)
+    root = row_quantile(*(to_numpy(a).astype(np.float64) for a in (p, w, means, sd)))
+    inside = as_float(np.isfinite(root).astype(np.float64), like=means) > 0
+    x = as_float(np.where(np.isfinite(root), root, 0.0), like=means)
+    z = (x[:, None] - means) / sd
+    error = p - xp.sum(w * normal_cdf(z), axis=1)
+    slope = detached(xp.sum(w * xp.exp(-0.5 * z * z) / (sd * float(np.sqrt(2 * np.pi))), axis=1))
+    step = error / xp.where(slope > 0, slope, xp.ones_like(slope))
+    moved = x + (step - detached(step))
+    return xp.where(inside, moved, as_float(root, like=means))
 
 
 def _solve(p: FloatArray, w: FloatArray, means: FloatArray, sd: FloatArray) -> FloatArray:

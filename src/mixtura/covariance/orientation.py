@@ -1,0 +1,79 @@
+r"""One set of axes for all components, Σₖ = D diag(vₖ) Dᵀ: which axes to choose.
+
+Models VVE and EVE of Celeux & Govaert (1995) minimise over orthogonal D
+
+    VVE:  Σₖ Nₖ log |diag(Dᵀ Sₖ D)|,        EVE:  log Σₖ Nₖ |diag(Dᵀ Sₖ D)|^(1/d).
+
+Neither has a closed form, and both have several minima. From the axes of the previous step Jacobi
+rotations descend (``arrays.rotations``), so that EM never loses; a first step tries the axes of
+every component and of their pool, and keeps the best end. The majorise-minimise steps of Browne &
+McNicholas (2014) reach the same minima by many more, shorter steps; the tests do so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixtura.arrays.rotations import rotate_axes, value
+from mixtura.typing import FloatArray
+
+__all__ = ["common_orientation", "shared_axes"]
+
+SWEEPS, TOLERANCE = 200, 1e-12
+#: Correlations along common axes that are rounding.
+ALIKE = 1e-6
+#: A first step tries the axes of at most so many components.
+STARTS = 12
+
+
+def common_orientation(
+    spread: FloatArray, mass: FloatArray, power: float, previous: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Axes D (d, d), one per column, and the moments (k, d) along them.
+
+    Parameters
+    ----------
+    spread : array (k, d, d)
+        Moments per unit of mass.
+    mass : array (k,)
+    power : float
+        0 for VVE, 1/d for EVE.
+    previous : array (k, d, d), optional
+        Covariances of the last step, whose axes are the start where they share them.
+    """
+    before = None if previous is None else shared_axes(previous)
+    if before is not None:
+        starts = [before]
+    else:
+        heavy = np.argsort(-mass, kind="stable")[:STARTS]
+        pool = np.tensordot(mass / mass.sum(), spread, axes=1)
+        starts = [np.linalg.eigh(matrix)[1] for matrix in (pool, *spread[heavy])]
+    best, chosen = np.inf, starts[0]
+    for start in starts:
+        axes = np.array(start, dtype=np.float64, order="C")
+        turned = np.ascontiguousarray(axes.T @ spread @ axes)
+        rotate_axes(turned, axes, np.asarray(mass, dtype=np.float64), power, SWEEPS, TOLERANCE)
+        reached = value(turned, mass, power)
+        if reached < best or not np.isfinite(best):
+            best, chosen = reached, axes
+    # The products of many rotations drift from orthogonal by rounding: put them back.
+    u, _, v = np.linalg.svd(chosen)
+    axes = u @ v
+    return axes, np.einsum("di,kde,ei->ki", axes, spread, axes)
+
+
+def shared_axes(matrices: FloatArray) -> FloatArray | None:
+    """The eigenvectors (d, d) that matrices (k, d, d) have in common, or None.
+
+    They are those of a sum with unequal factors, in which no two eigenvalues coincide but by
+    chance.
+    """
+    k = len(matrices)
+    size = np.trace(matrices, axis1=1, axis2=2)
+    factors = (0.5 + np.modf(0.6180339887498949 * np.arange(1, k + 1))[0]) / size
+    axes = np.linalg.eigh(np.tensordot(factors, matrices, axes=1))[1]
+    turned = axes.T @ matrices @ axes
+    variance = np.diagonal(turned, axis1=1, axis2=2)
+    rest = np.abs(turned) / np.sqrt(variance[:, :, None] * variance[:, None, :])
+    rest[:, np.arange(rest.shape[1]), np.arange(rest.shape[1])] = 0.0
+    return axes if rest.max(initial=0.0) < ALIKE else None
