@@ -767,3 +767,23 @@ def test_progress_on_a_terminal_and_in_a_log(two):
                 shown.update(step)
         for word in words:
             assert word in console.file.getvalue()
+
+
+# ---- a list of structures ------------------------------------------------------------------------
+def test_a_structure_is_chosen_from_a_list(place):
+    iris = Path(__file__).parent / "data" / "iris.csv.gz"
+    structures = ("--covariance", "EEE,vev,lowrank", "--rank", "auto")
+    done = run("fit", iris, *structures, "--components", "1..3", "--json", "--quiet")
+    told = json.loads(done.stdout)
+    assert {trial["covariance_type"] for trial in told["trials"]} == {"EEE", "VEV", "lowrank"}
+    # mclust's choice for iris among its fourteen, and its BIC with the sign turned.
+    assert (told["n_components"], told["covariance_type"]) == (2, "VEV")
+    assert told["bic"] == pytest.approx(561.7285, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("structures", "message"),
+    [("VEV,auto", "leave auto out"), ("VEV,VEX", "got 'VEX'"), ("VEV,", "got ''")],
+)
+def test_a_list_that_is_none_is_refused(two, structures, message):
+    assert message in flat(run("fit", "two.csv", "--covariance", structures, code=2).stderr)

@@ -23,7 +23,7 @@ GALLERY = (EXAMPLES / "README.md").read_text(encoding="utf8")
 #: Scripts that need a package beyond those of the tests.
 NEEDS = {"torch_prior.py": "torch"}
 #: How far a printed number may be from the gallery's, where training a network magnifies rounding.
-#: All others are printed to digits that no machine changes.
+#: All others print rounded numbers, which must be equal.
 SLACK = {"torch_prior.py": 5.0}
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 

@@ -319,6 +319,8 @@ def test_one_gaussian_has_nothing_to_be_held_against(rng):
     check = fit_check(mixture, rows, info)
     assert check.model is not None
     assert check.gaussian is check.gain is None
+    renamed = fit_check(mixture, rows, {**info, "covariance_type": "VVV"})
+    assert renamed.gain is None
     assert "one Gaussian itself" in verdict(check)
 
 

@@ -39,17 +39,19 @@ def fit(
         str,
         typer.Option(
             help="Structure of the covariances: full, tied, diag (or diagonal), spherical "
-            "(or isotropic), lowrank, or auto.",
+            "(or isotropic), lowrank, block, kronecker, positive, mclust's EII to VVV, a list such "
+            "as VEV,VVV,lowrank to choose from, or auto.",
             metavar="NAME",
             callback=options.covariance,
         ),
     ] = "auto",
     rank: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Directions of correlation in the lowrank structure.",
+            help="Directions of correlation in the lowrank structure: a number, or auto for one "
+            "of each component's own.",
             metavar="R",
-            callback=options.positive,
+            callback=options.rank,
             show_default=False,
         ),
     ] = None,
@@ -106,11 +108,13 @@ def fit(
       mixtura fit data.csv
       mixtura fit data.parquet --report report.html
       mixtura fit data.tsv.gz --components 2..12 --covariance full
+      mixtura fit data.csv --covariance EEE,VEV,VVV,lowrank --rank auto
       mixtura fit data.csv --columns height,weight --weights survey_weight
       mixtura fit data.npy --components 5 --json --quiet > summary.json
     """
     names = options.names(columns)
-    if rank is not None and covariance not in ("lowrank", "auto"):
+    factors = None if rank is None else "auto" if rank == "auto" else int(rank)
+    if rank is not None and covariance != "auto" and "lowrank" not in covariance.split(","):
         raise typer.BadParameter(
             f"expected --rank with the lowrank structure, got --covariance {covariance}; "
             "use --covariance lowrank",
@@ -132,11 +136,11 @@ def fit(
         check_target("--report", report, [("the data", data), ("the model", model)])
         check_extras()
     job = fitting.prepare(
-        data, options.components(components), covariance, rank, names, weights, quiet
+        data, options.components(components), covariance, factors, names, weights, quiet
     )
-    outcome = fitting.search(job, covariance, rank, seed, quiet)
+    outcome = fitting.search(job, covariance, factors, seed, quiet)
     info, rest = fitting.finish(
-        job, outcome, {"components": components, "covariance": covariance, "rank": rank,
+        job, outcome, {"components": components, "covariance": covariance, "rank": factors,
                        "seed": seed, "weights": weights},
     )  # fmt: skip
     fitting.save(outcome.mixture, model, info)

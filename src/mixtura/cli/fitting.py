@@ -45,7 +45,7 @@ def prepare(
     data: Path,
     counts: Any,
     covariance: str,
-    rank: int | None,
+    rank: int | str | None,
     names: list[str] | None,
     weights: str | None,
     quiet: bool,
@@ -66,7 +66,7 @@ def prepare(
     if isinstance(counts, list) and counts[-1] > n:
         notes.append(f"{n} rows allow at most {n} components: larger numbers were not tried")
         counts = [count for count in counts if count <= n]
-    if rank is not None and rank >= d:
+    if isinstance(rank, int) and rank >= d:
         raise InputError(
             f"expected a rank smaller than the number of columns ({d}), got {rank}; "
             + (f"ask for at most --rank {d - 1}" if d > 1 else "leave --rank out")
@@ -80,7 +80,7 @@ def prepare(
     return Job(table, picked, Rows(x=picked.x, weight=weight), counts, notes)
 
 
-def search(job: Job, covariance: str, rank: int | None, seed: int, quiet: bool) -> Outcome:
+def search(job: Job, covariance: str, rank: int | str | None, seed: int, quiet: bool) -> Outcome:
     """Fit, and keep the best so far if Ctrl-C comes."""
     import numpy as np
 
@@ -96,7 +96,7 @@ def search(job: Job, covariance: str, rank: int | None, seed: int, quiet: bool) 
             result = fit.search(
                 job.rows,
                 n_components=job.counts,
-                covariance_type=covariance,
+                covariance_type=covariance.split(",") if "," in covariance else covariance,
                 rank=rank,
                 seed=seed,
                 columns=job.picked.columns,

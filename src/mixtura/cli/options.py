@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from mixtura.covariance import ALIASES, STRUCTURES
 from mixtura.errors import InputError
 from mixtura.sources.cells import MISSING, NUMBER
 from mixtura.sources.tables import near, told
@@ -26,19 +27,15 @@ __all__ = [
     "place",
     "positive",
     "quantile",
+    "rank",
     "table_format",
 ]
 
-#: What may be typed, and what the fit calls it.
+#: What may be typed, in small letters, and what the fit calls it: the registry, and more.
 COVARIANCES = {
     "auto": "auto",
-    "full": "full",
-    "tied": "tied",
-    "diag": "diag",
-    "diagonal": "diag",
-    "spherical": "spherical",
-    "isotropic": "spherical",
-    "lowrank": "lowrank",
+    **{name.lower(): name for name in STRUCTURES},
+    **ALIASES,
 }
 
 
@@ -71,14 +68,29 @@ def components(value: str) -> Any:
 
 
 def covariance(value: str) -> str:
-    """A structure's name, aliases resolved."""
-    known = COVARIANCES.get(value.strip().lower())
-    if known is None:
-        hint = near(value, COVARIANCES)
+    """Names of structures, separated by commas, aliases resolved; "auto" stands alone."""
+    found = [COVARIANCES.get(name.strip().lower()) for name in value.split(",")]
+    for name, known in zip(value.split(","), found, strict=True):
+        if known is None:
+            hint = near(name.strip(), COVARIANCES)
+            listed = ", ".join(dict.fromkeys(["auto", *STRUCTURES, *ALIASES]))
+            raise typer.BadParameter(
+                f"expected one of {listed}; got {name.strip()!r}" + (f"; {hint}" * bool(hint))
+            )
+    if len(found) > 1 and "auto" in found:
         raise typer.BadParameter(
-            f"expected one of {', '.join(COVARIANCES)}; got {value!r}" + (f"; {hint}" * bool(hint))
+            f"expected auto or a list of structures, got {value!r}; leave auto out"
         )
-    return known
+    return ",".join(dict.fromkeys(str(name) for name in found))
+
+
+def rank(value: str | None) -> str | None:
+    """A number of factors, or "auto"."""
+    if value is None or value.strip().lower() == "auto":
+        return None if value is None else "auto"
+    if not re.fullmatch(r"\d{1,6}", value.strip()) or int(value) < 1:
+        raise typer.BadParameter(f"expected a number of at least 1, or auto; got {value!r}")
+    return value.strip()
 
 
 def names(value: str | None) -> list[str] | None:

@@ -18,6 +18,8 @@ MOST_COLUMNS = 24
 MOST_COMPONENTS = 40
 #: Numbers of components that the BIC table lists.
 MOST_LINES = 8
+#: Structures beside each other in it.
+MOST_STRUCTURES = 7
 
 
 def grid(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
@@ -39,7 +41,7 @@ def headline(mixture: Any, info: dict[str, Any]) -> list[str]:
     structure = info.get("covariance_type", mixture.covariance.name)
     lines = [
         f"{mixture.k} component{'s' * (mixture.k != 1)}, structure {structure}"
-        + (f" of rank {info['rank']}" if info.get("rank") and structure == "lowrank" else "")
+        + (_rank(mixture, info["rank"]) if info.get("rank") and structure == "lowrank" else "")
         + (f" ({STRUCTURES[structure]})" if structure in STRUCTURES else "")
     ]
     if (bic := info.get("bic")) is not None:
@@ -48,6 +50,14 @@ def headline(mixture: Any, info: dict[str, Any]) -> list[str]:
             f"{info['n_parameters']:,} free parameters"
         )
     return lines
+
+
+def _rank(mixture: Any, rank: int | str) -> str:
+    """`` of rank 3``, or of each component's own."""
+    if rank != "auto":
+        return f" of rank {rank}"
+    own = np.asarray(mixture.covariance.loadings).any(axis=1).sum(axis=1)
+    return f" of ranks {', '.join(str(r) for r in own)}"
 
 
 def left_out(pairs: Sequence[Sequence[str]]) -> str:
@@ -74,9 +84,12 @@ def bic_table(info: dict[str, Any]) -> list[str]:
             cells[key] = f"{bic:,.1f}" + ("*" if key == chosen else " ")
     shown = [k for k in counts if k <= max(chosen[0] + 3, counts[min(len(counts), MOST_LINES) - 1])]
     shown = shown if len(shown) <= 2 * MOST_LINES else [k for k in shown if k > chosen[0] - 4]
-    lines = [[str(k), *(cells.get((k, name), "– ") for name in structures)] for k in shown]
-    head = ["components", *(f"{name} " for name in structures)]
-    out = ["BIC (lower is better; * kept)", *(f"  {line}" for line in grid(head, lines))]
+    out = ["BIC (lower is better; * kept)"]
+    for start in range(0, len(structures), MOST_STRUCTURES):
+        part = structures[start : start + MOST_STRUCTURES]
+        lines = [[str(k), *(cells.get((k, name), "– ") for name in part)] for k in shown]
+        head = ["components", *(f"{name} " for name in part)]
+        out += [""] * (start > 0) + [f"  {line}" for line in grid(head, lines)]
     if len(shown) < len(counts):
         out.append(f"  … {len(trials)} fits in all; mixtura describe --json lists them")
     return out

@@ -19,8 +19,8 @@ __all__ = ["check_rows"]
 
 Floats = NDArray[np.floating[Any]]
 
-#: Structures with correlations, for which collinear columns are singular.
-CORRELATED = ("auto", "full", "tied", "lowrank")
+#: Structures without correlations, for which collinear columns are not singular.
+UNCORRELATED = {"spherical", "diag", "EII", "VII", "EEI", "VEI", "EVI", "VVI"}
 #: Rows that usually suffice to show that columns are independent.
 ENOUGH = 20_000
 CHUNK = 65_536
@@ -38,8 +38,8 @@ def check_rows(
     columns : sequence of str
         Names of the d columns.
     covariance : str
-        Structure asked for, or "auto". Collinear columns are refused only where the structure
-        has correlations.
+        Structures asked for, separated by commas, or "auto". Collinear columns are refused only
+        where one of them has correlations.
     n_components : int
         The smallest number of components asked for.
 
@@ -71,7 +71,7 @@ def check_rows(
             f"({_values(x[0, constant], names)}); leave {_it(names)} out: "
             + as_option([name for name, dead in zip(columns, constant, strict=True) if not dead])
         )
-    if d == 1 or covariance not in CORRELATED:
+    if d == 1 or UNCORRELATED.issuperset(covariance.split(",")):
         return
     _check_copies(x, columns)
     if n > d:

@@ -105,7 +105,8 @@ def held_out(
             f"to refit {what} to four fifths of them"
         )
     # One Gaussian with a covariance of its own is what the mixture is held against.
-    alone = mixture.k == 1 and (structure in ("full", "tied") or mixture.d == 1)
+    whole = rows.d * (rows.d + 3) // 2  # its free parameters
+    alone = mixture.k == 1 and (structure in ("full", "tied") or rows.d == 1 or free == whole)
     mine, theirs = np.empty(n), None if alone else np.empty(n)
     looked = np.zeros(n, dtype=bool)
     looked[drawn(n, pit.rows_for(mixture, FOLDS))] = True

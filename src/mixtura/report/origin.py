@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mixtura import covariance
 from mixtura.report.numbers import number
 from mixtura.report.wording import minus, plural
 
 __all__ = ["STRUCTURES", "facts", "lede", "notes", "trials"]
 
 #: Structures in words.
-STRUCTURES = {
-    "full": "a covariance of its own for each component",
-    "tied": "one covariance shared by all components",
-    "diag": "variances of its own for each component, no correlations",
-    "spherical": "one variance for each component, the same in every direction",
-    "lowrank": "a few directions of correlation for each component, plus a variance per column",
-}
+STRUCTURES = {name: make(1).words for name, make in covariance.STRUCTURES.items()}
 
 
 def lede(
