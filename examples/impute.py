@@ -5,7 +5,7 @@ median or mode, or by draws. A fit cannot take incomplete rows yet, so the mixtu
 111 complete ones of 153, and imputes the others.
 
 Of the cells that were hidden to check it, ozone and temperature come back closer from the mixture
-than from scikit-learn's IterativeImputer (25.6 against 27.1 ppb, 7.6 against 7.9 °F), wind slightly
+than from scikit-learn's IterativeImputer (25.9 against 27.1 ppb, 7.6 against 7.9 °F), wind slightly
 less close, and far closer than from the mean of the column (35.5 ppb). What one fills in matters as
 well as how close it is: guesses, the best ones included, make ozone and temperature agree too much
 (correlation 0.80 or 0.82 in place of 0.70), the mean of the column too little (0.52). Draws keep it

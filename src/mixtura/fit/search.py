@@ -4,7 +4,8 @@ BIC = −2 log L + p log n (lower is better), p the free parameters and n the su
 number of rows where weights sum to less and are only relative (Schwarz 1978; Fraley & Raftery
 2002). Starts are shared: the structures of one k start from the same partitions, and each
 structure also from its own best fit with one component fewer, whose most dispersed component is
-split. Every start runs a few iterations; the best one is carried to convergence. With
+split. Every start runs a few iterations; the best one, or as many as are cheap, is carried to
+convergence. With
 ``n_components="auto"`` a structure is given up when its BIC has not improved for ``patience``
 steps of k, and the search ends when the best BIC of all has not for twice as many.
 """
@@ -34,6 +35,9 @@ __all__ = ["Progress", "SearchResult", "Trial", "bic", "default_structures", "se
 
 #: Iterations that each start of a trial runs before the best is chosen.
 SHORT = 8
+#: Rows × components × columns² up to which a trial may carry so many starts to the end: one of
+#: this size, ten of a tenth of it.
+CHEAP = 2e7
 #: Rows on which partitions are made; more are assigned to the nearest centre.
 PARTITION_ROWS = 20_000
 #: Most components that "auto" tries.
@@ -318,30 +322,33 @@ class _Hunt:
         def tell(step: Step) -> bool:
             return self._tell(step, k, label, None)
 
-        if len(starts) > 1:
-            # n iterations, short: the last entry of a trace is one step behind its model
-            runs = [run(m, self.rows, engine, max_iter=SHORT, tol=0, callback=tell) for m in starts]
-            best = max(runs, key=lambda r: r.objective if np.isfinite(r.objective) else -np.inf)
-            model, before, previous_objective = best.model, best, best.objective
-        else:
-            model, before, previous_objective = starts[0], None, -np.inf
-        fit = run(
-            model,
-            self.rows,
-            engine,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            previous=previous_objective,
-            callback=tell,
-        )
-        if before is None:
-            return fit
-        return replace(
-            fit,
-            trace=before.trace + fit.trace,
-            n_iter=before.n_iter + fit.n_iter,
-            notes=before.notes + fit.notes,
-        )
+        def carry(model: GaussianModel, before: Fit | None) -> Fit:
+            fit = run(
+                model,
+                self.rows,
+                engine,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                previous=-np.inf if before is None else before.objective,
+                callback=tell,
+            )
+            if before is None:
+                return fit
+            return replace(
+                fit,
+                trace=before.trace + fit.trace,
+                n_iter=before.n_iter + fit.n_iter,
+                notes=before.notes + fit.notes,
+            )
+
+        if len(starts) == 1:
+            return carry(starts[0], None)
+        # n iterations, short: the last entry of a trace is one step behind its model
+        runs = [run(m, self.rows, engine, max_iter=SHORT, tol=0, callback=tell) for m in starts]
+        runs.sort(key=_height, reverse=True)
+        # A few iterations foretell the end poorly: where fits are cheap, all are carried to it.
+        most = int(np.clip(CHEAP / (self.rows.n * k * self.rows.d**2), 1, len(runs)))
+        return max((carry(r.model, r) for r in runs[:most]), key=_height)
 
     def _partitions(self, k: int) -> list[FloatArray]:
         """Labels of all rows from k-means on standardised and on whitened columns."""
@@ -410,6 +417,10 @@ class _Hunt:
             (*fit.notes, *doubts),
             fit,
         )
+
+
+def _height(fit: Fit) -> float:
+    return fit.objective if np.isfinite(fit.objective) else -np.inf
 
 
 def make_partitions(rows: Rows, k: int, n_init: int, seed: Any) -> list[FloatArray]:
