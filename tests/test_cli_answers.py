@@ -657,6 +657,19 @@ def test_units_change_the_distances_in_units_alone():
     np.testing.assert_allclose([*shift.values()], 0.2 / np.sqrt(variances), rtol=1e-9)
 
 
+def test_parameters_are_those_of_the_structure_fitted():
+    mx.save(MIX, "n.safetensors", {"covariance_type": "VEV", "n_parameters": 17})
+    told = compared()
+    assert (told["b"]["structure"], told["b"]["n_parameters"]) == ("VEV", 17)
+    held = MIX.covariance.n_parameters() + MIX.k - 1 + MIX.k * MIX.d
+    assert told["a"]["n_parameters"] == held != 17
+    # Without the number, the matrices held say nothing of a structure that they are wider than.
+    mx.save(MIX, "n.safetensors", {"covariance_type": "VEV"})
+    assert compared()["b"]["n_parameters"] is None
+    said = run("compare", "m.safetensors", "n.safetensors").stdout
+    assert re.search(rf"free parameters +{held} +–", said)
+
+
 def test_compare_on_rows(rng):
     n = other()
     mx.save(n, "n.safetensors")
@@ -675,7 +688,7 @@ def test_compare_on_rows(rng):
     assert (left != right).mean() > 0.9  # the liar compares numbers instead of partners
     said = run("compare", "m.safetensors", "n.safetensors", "--data", "x.csv").stdout
     assert "x.csv, 300 rows" in said
-    assert f"  {moved} rows (" in said
+    assert f"  {moved} row{'s' * (moved != 1)} (" in said
 
 
 def test_components_without_a_partner(rng):

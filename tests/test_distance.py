@@ -434,6 +434,7 @@ def test_mixtures_that_do_not_fit(verb):
         (lambda: mx.sliced_wasserstein(PLAIN, PLAIN, 1), "at least 2, got 1"),
         (lambda: mx.geodesic(PLAIN, PLAIN, 1.5), r"between 0 and 1, got 1.5: a geodesic"),
         (lambda: mx.barycenter([]), "at least one mixture"),
+        (lambda: mx.barycenter(PLAIN, PLAIN), r"a list of mixtures, got Mixture; pass \[a, b\]"),
         (lambda: mx.barycenter([PLAIN, PLAIN], [1.0]), "expected 2 non-negative weights"),
         (lambda: mx.barycenter([PLAIN, PLAIN], [1.0, -1.0]), "expected 2 non-negative weights"),
         (lambda: mx.bures(np.eye(2), np.eye(3)), "one size"),

@@ -150,8 +150,15 @@ def bars_and_lines_are_densities(draw):
     assert_allclose(height, np.histogram(x, edges, density=True, weights=weight[:, None])[0])
     lines = {line.get_label(): line.get_xydata().T for line in ax.lines}
     points, density = lines.pop("density")
-    each = np.stack([lines[f"component {k}"][1] for k in range(3)])
+    sd = np.sqrt(LINE.covariance.diagonal()[:, 0])
+    each = LINE.weights[:, None] * norm.pdf(points, LINE.means, sd[:, None])
     assert_allclose(each.sum(axis=0), density)
+    for k in range(3):  # lines are left out where they would lie on the axis
+        at, drawn = lines[f"component {k}"]
+        assert_allclose(drawn, LINE.weights[k] * norm.pdf(at, LINE.means[k], sd[k]), rtol=1e-9)
+        left_out = ~np.isin(points, at)
+        assert (each[k][left_out] <= 1e-4 * ax.get_ylim()[1]).all()
+        assert set(at) <= set(points) and len(at)
     assert_allclose(density, np.exp(LINE.log_density(points[:, None])), rtol=1e-9)
     law = norm(LINE.means[:, 0], np.sqrt([1.0, 1e-4, 4.0]))
     inside = LINE.weights * (law.cdf(points[-1]) - law.cdf(points[0]))
@@ -268,6 +275,38 @@ def test_bic_lines_are_the_table():
         bic_lines_are_the_table,
         lambda trials, ax: plot.bic([{**trial, "error": None} for trial in trials], ax=ax),
     )
+
+
+def spread_out(*ends):
+    """Trials of two structures near the best and one far from it."""
+    return [
+        {"n_components": k, "covariance_type": name, "bic": value + k, "error": None}
+        for name, value in zip(("tied", "full", "diag"), ends, strict=True)
+        for k in (1, 2, 3)
+    ]
+
+
+def test_the_axis_of_bic_ends_where_the_best_can_be_told_apart():
+    trials = spread_out(100.0, 110.0, 5000.0)
+    ax = plot.bic(trials, ax=blank())
+    best, middle = 101.0, 112.0
+    assert best < ax.get_ylim()[1] < best + 4.5 * (middle - best)
+    texts = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert set(texts) == {"tied", "full", "diag ↑"}
+    low, high = ax.get_ylim()
+    for name, end in (("tied", 103), ("full", 113)):
+        assert texts[name] == pytest.approx((end - low) / (high - low), abs=1e-9)
+    assert plot.bic(trials, full=True, ax=blank()).get_ylim()[1] > 5000
+    assert plot.bic(trials[:7], ax=blank()).get_ylim()[1] > 5000
+    # A line that leaves the top is named where it does so; the model kept is always in view.
+    leaving = [dict(trial) for trial in trials]
+    for trial, value in zip(leaving[6:], (112.0, 5000.0, 6000.0), strict=True):
+        trial["bic"] = value
+    ax = plot.bic(leaving, ax=blank())
+    (label,) = (text for text in ax.texts if text.get_text() == "diag")
+    assert label.get_position()[1] == pytest.approx(1.0)
+    assert label.get_position()[0] < 0.2
+    assert plot.bic(trials, chosen=(2, "diag"), ax=blank()).get_ylim()[1] > 5002
 
 
 def test_a_search_is_drawn_in_each_of_its_forms():

@@ -70,13 +70,13 @@ def test_new_rows_are_said_to_be_new(model, two):
         "2 Gaussian components fitted to two.csv (100 rows), held against the 100 rows of new.csv "
         "in 2 columns." in shown
     )
-    assert "The rows are not those that the model was fitted to" in shown
+    assert "These are not exactly the rows that the model was fitted to" in shown
     assert "of the model; 40.0% of these rows" in shown
     x = np.column_stack([new["a"], new["b"]])
     density = read(model)[0].log_density(x)
     assert f"{density.mean():.4f}".replace("-", "−") in shown
     worst = int(density.argmin()) + 1
-    assert f"values most unusual first Row Log-density Nearest component Values {worst} " in shown
+    assert f"values most unusual first Row Log-density Comp. Values {worst} " in shown
 
 
 def test_weights_of_the_fit_are_used_and_said(two, rng):

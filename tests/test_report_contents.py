@@ -18,12 +18,12 @@ import mixtura as mx
 from mixtura import fit
 from mixtura.cli.record import thinned
 from mixtura.covariance import FullCovariance, TiedCovariance
-from mixtura.report import FitCheck, brief, fit_check, fitcheck, pit
+from mixtura.report import FitCheck, brief, fit_check, fitcheck, pit, sections
 from mixtura.report.apart import apart, overlap, sentence
 from mixtura.report.certainty import certainty
 from mixtura.report.reading import read_rows
 from mixtura.report.unlikely import log_tails, unlikely
-from mixtura.report.verdict import how, verdict
+from mixtura.report.verdict import how, reading_of_transforms, verdict, whose
 from mixtura.report.wording import listed, to_place
 from mixtura.sources import Rows
 
@@ -89,14 +89,31 @@ def test_the_sentence_names_the_most_separate_columns_with_their_numbers():
     assert sentence(mixture, 1, names).startswith("Higher in eruptions (4.29 against 2.04 in")
 
 
+def test_a_spread_much_unlike_that_inside_the_others_is_told_beside_the_mean():
+    means = [[0.0, 0.0], [20.0, 0.0], [40.0, 0.0]]
+    mixture = mx.Mixture([2, 1, 1], means, [[1.0, 2.56], [1.0, 841.0], [1.0, 841.0]])
+    # Column a of the others is wide only because they lie apart: inside, it is like component 0.
+    assert "narrower in b (standard deviation 1.6 against 29 inside" in sentence(
+        mixture, 0, ("a", "b")
+    )
+    said = sentence(mixture, 2, ("a", "b"))
+    assert said.startswith("Higher in a (")
+    assert "in the others)" in said and "times" not in said
+    wide = mx.Mixture([1, 1], means[:2], [[1.0, 2.56], [1.0, 841.0]])
+    assert sentence(wide, 0, ("a", "b")) == (
+        "Lower in a (0.0 against 20.0 in the other); 18 times narrower in b (standard deviation "
+        "1.6 against 29 inside the other)."
+    )
+
+
 def test_components_of_one_mean_differ_by_their_spread():
     mixture = mx.Mixture([0.5, 0.5], np.zeros((2, 2)), [[1.0, 16.0], [1.0, 1.0]])
     said = sentence(mixture, 0, ("a", "b"))
     assert said == (
-        "No mean sets it apart, but it is 4.0 times as wide in b "
+        "No mean sets it apart, but it is 4.0 times wider in b "
         "(standard deviation 4.0 against 1.0 in the other)."
     )
-    assert "4.0 times as narrow in b" in sentence(mixture, 1, ("a", "b"))
+    assert "4.0 times narrower in b" in sentence(mixture, 1, ("a", "b"))
 
 
 def test_components_that_lie_upon_each_other_overlap():
@@ -259,6 +276,43 @@ def test_transforms_of_a_wrong_model_are_not():
     assert looks_uniform(loose, tight, [0, 1]) == [True, True, False]
 
 
+def rounded_rows_pass(transform, intervals=pit.intervals):
+    """Whether rounding a right model's rows leaves each column uniform; the last has a spike."""
+    law = mx.Mixture([0.4, 0.6], [[0.0, 0.0], [5.0, 9.0]], [[1.0, 1.0], [2.0, 1.0]])
+    x = law.sample(1500, rng=2)
+    x[:, 0] = np.round(x[:, 0] / 0.8) * 0.8
+    values = transform(law, x, [0, 1], cells=intervals(x, [0, 1]))
+    assert stats.kstest(values[:, 1], "uniform").pvalue > 1e-3
+    assert stats.kstest(values[:, 0], "uniform").pvalue > 1e-3
+
+
+def test_rounding_makes_no_steps():
+    rounded_rows_pass(pit.transform)
+    with pytest.raises(AssertionError):  # the liar takes the rounded values as they are
+        rounded_rows_pass(pit.transform, lambda x, _: np.stack([x.T, x.T], axis=1))
+    with pytest.raises(AssertionError):  # and one whose law is another's is still found out
+        rounded_rows_pass(lambda law, *rest, **o: pit.transform(law.blur(3.0), *rest, **o))
+
+
+def test_values_are_spread_half_way_to_their_neighbours():
+    x = np.array([0.0, 0.0, 0.0, 1.0, 3.0, 3.0])[:, None]
+    ((low, high),) = pit.intervals(x, [0])
+    assert low.tolist() == [-0.5, -0.5, -0.5, 1.0, 2.0, 2.0]
+    assert high.tolist() == [0.5, 0.5, 0.5, 1.0, 4.0, 4.0]
+    few = np.r_[np.arange(400.0), 7.0, 7.0]  # three of 402 rows are no heavy tie
+    ((low, high),) = pit.intervals(few[:, None], [0])
+    assert (low == high).all()
+
+
+def test_ties_are_told(rng):
+    x = rng.normal(size=(200, 2))
+    x[:, 0] = x[:, 0].round(1)
+    check = fit_check(mx.Mixture([1.0], [[0.0, 0.0]], [[1.0, 1.0]]), Rows(x), {})
+    assert check.tied == (0,)
+    assert "share their value of a, as where numbers" in reading_of_transforms(check, ("a", "b"))[0]
+    assert whose(check) == "the rows of this page under the model as it is"
+
+
 def test_departures_are_kolmogorovs(rng):
     values = rng.uniform(size=(80, 2)) ** [1, 1.5]
     expected = [stats.kstest(column, "uniform").statistic for column in values.T]
@@ -400,14 +454,20 @@ def told(gain, se, new=False):
 
 def test_verdicts():
     ahead, behind, even = told(0.78, 0.1), told(-0.5, 0.1), told(0.1, 0.1)
-    assert "e^0.78 = 2.2 times as likely under the mixture" in verdict(ahead)
-    assert "e^0.5 = 1.6 times as likely under one Gaussian" in verdict(behind)
+    assert "e^0.78 ≈ 2.2 times as likely under the mixture" in verdict(ahead)
+    assert "e^0.5 ≈ 1.6 times as likely under one Gaussian" in verdict(behind)
     assert "does not tell the mixture from one Gaussian" in verdict(even)
-    assert "e^0.03 = 1.03 times" in verdict(told(0.03, 0.001))
+    assert "e^0.03 ≈ 1.03 times" in verdict(told(0.03, 0.001))
     assert "e^800 times" in verdict(told(800.0, 1.0))
-    assert "ahead by 0.78 ± 0.1 (a row is e^0.78 = 2.2 times as likely)" in brief(ahead)
+    assert "ahead by 0.78 ± 0.1 (a row is e^0.78 ≈ 2.2 times as likely)" in brief(ahead)
     assert "behind by 0.5" in brief(behind)
     assert "times" not in brief(even)
+    assert "ahead by 0.1 ± 0.1, no more than chance" in brief(even)
+    assert "chance" not in brief(ahead)
+    assert "e^0.0005 ≈ 1.0005 times" in verdict(told(0.0005, 1e-5))
+    info = {"log_likelihood": -3.0}
+    raised = sections.checked(told(1.04, 0.1), info, ("a",))["verdict"]
+    assert "is on average e<sup>1</sup> ≈ 2.8 times as likely" in raised
 
 
 # ------------------------------------------------------------------ the trace in the record

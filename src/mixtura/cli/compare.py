@@ -91,13 +91,20 @@ def _rows(data: Path, mixture: Any) -> Any:
 
 
 def _side(name: str, mixture: Any, info: dict[str, Any]) -> dict[str, Any]:
-    """What stands in one column of the table of both."""
-    own = mixture.k - 1 + mixture.k * mixture.d + mixture.covariance.n_parameters()
+    """What stands in one column of the table of both.
+
+    The matrices held may be freer than the structure that was fitted, so parameters are those of
+    the record; without any, they are counted where the matrices are of the structure itself.
+    """
+    structure, held = info.get("covariance_type"), mixture.covariance
+    free = info.get("n_parameters")
+    if free is None and structure in (None, held.name):
+        free = mixture.k - 1 + mixture.k * mixture.d + held.n_parameters()
     return {
         "model": name,
         "n_components": mixture.k,
-        "structure": info.get("covariance_type") or mixture.covariance.name,
-        "n_parameters": int(own),
+        "structure": structure or held.name,
+        "n_parameters": None if free is None else int(free),
         "data": info.get("data"),
         "n_rows": info.get("n_rows"),
         "bic": info.get("bic"),

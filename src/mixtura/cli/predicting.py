@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from mixtura.cli import options
+from mixtura.report.wording import plural
 
 __all__ = ["Job", "prepare", "targets"]
 
@@ -109,7 +110,8 @@ def _said(mixture: Any, table: Any, given: list[int], there: list[int], x: Any) 
     some, all_ = int(missing.any(axis=1).sum()), int(missing.all(axis=1).sum())
     if some:
         notes.append(
-            f"{some:,} of {table.n:,} rows have missing cells: predicted from what is there"
+            f"{some:,} of {plural(table.n, 'row')} {'has' if some == 1 else 'have'} missing cells: "
+            "predicted from what is there"
             + (f"; {all_:,} have nothing to predict from and get the marginal law" if all_ else "")
         )
     return notes

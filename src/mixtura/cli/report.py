@@ -49,9 +49,9 @@ def report(
     r"""Write a report about a model and a table: one self-contained HTML page.
 
     It shows the components, the rows beside them, how certain the assignments are, the least
-    likely rows, and a check of fit. If the rows are those the model was fitted to, the check
-    holds rows out and fits again; rows that are new to the model check it as it is. Columns are
-    found by name, in any order.
+    likely rows, and a check of fit. If the rows are exactly those the model was fitted to, the
+    check holds rows out and fits again; any others, such as a part of them, are tried on the model
+    as it is. Columns are found by name, in any order.
 
     [bold]Examples[/bold]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mixtura.cli.summary import MOST_COMPONENTS, grid
 from mixtura.report.numbers import number, pair, percent
+from mixtura.report.wording import plural
 from mixtura.sources.tables import told
 
 __all__ = ["lines", "machine", "verdict"]
@@ -67,20 +68,24 @@ def _sides(sides: Any) -> list[str]:
     """Both models, side by side."""
 
     def fitted(side: dict[str, Any]) -> str:
-        rows = "" if side["n_rows"] is None else f", {side['n_rows']:,} rows"
+        rows = "" if side["n_rows"] is None else f", {plural(side['n_rows'], 'row')}"
         return "–" if side["data"] is None else f"{side['data']}{rows}"
 
     table = [
         ["fitted to", *map(fitted, sides)],
         ["components", *(str(side["n_components"]) for side in sides)],
         ["structure", *(side["structure"] for side in sides)],
-        ["free parameters", *(f"{side['n_parameters']:,}" for side in sides)],
+        ["free parameters", *(_count(side["n_parameters"]) for side in sides)],
     ]
     a, b = sides
     same = a["data"] is not None and (a["data"], a["n_rows"]) == (b["data"], b["n_rows"])
     if same and None not in (a["bic"], b["bic"]):
         table.append(["BIC (lower is better)", *(f"{side['bic']:,.1f}" for side in sides)])
     return grid(["", f"a: {a['model']}", f"b: {b['model']}"], table, left=3)
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
 
 
 def _distances(found: dict[str, Any]) -> list[str]:
@@ -169,8 +174,9 @@ def _rows(rows: dict[str, Any]) -> list[str]:
     n = rows["n_rows"]
     se = "" if rows["se"] is None else f" ± {number(rows['se'], 2)}"
     return [
-        f"{rows['data']}, {n:,} row{'s' * (n != 1)}",
+        f"{rows['data']}, {plural(n, 'row')}",
         f"  mean log-density a {rows['log_density_a']:.4f}, b {rows['log_density_b']:.4f}; "
         f"b − a {rows['difference']:+.4f}{se} nats per row",
-        f"  {rows['moved']:,} rows ({percent(rows['moved'] / n)}) change component",
+        f"  {plural(rows['moved'], 'row')} ({percent(rows['moved'] / n)}) "
+        f"change{'s' * (rows['moved'] == 1)} component",
     ]

@@ -8,7 +8,7 @@ components, which is what the tuple contributes to the answer, with the weight Î
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,8 +58,8 @@ def barycenter(mixtures: Sequence[Mixture], weights: Any = None) -> Mixture:
     Raises
     ------
     InputError
-        For mixtures in different columns, weights that do not fit, or more tuples of components
-        than can be coupled exactly.
+        For something other than a list, mixtures in different columns, weights that do not fit,
+        or more tuples of components than can be coupled exactly.
 
     Examples
     --------
@@ -69,6 +69,8 @@ def barycenter(mixtures: Sequence[Mixture], weights: Any = None) -> Mixture:
     >>> middle.mean, middle.cov
     (array([2.]), array([[4.]]))
     """
+    if not isinstance(mixtures, Iterable):
+        raise InputError(f"expected a list of mixtures, got {type(mixtures).__name__}; pass [a, b]")
     parts = list(mixtures)
     if not parts:
         raise InputError("expected at least one mixture for a barycenter, got none")

@@ -61,7 +61,8 @@ class Modes:
         Returns
         -------
         array (n,) of int
-            Positions in ``points``; −1 for rows whose ascent ends at none of them.
+            Positions in ``points``; −1 for rows whose ascent ends at a mode that ``modes()``
+            missed, because no component's mean climbs to it. ``modes(starts=X)`` finds it.
 
         Examples
         --------

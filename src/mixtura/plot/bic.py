@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mixtura.errors import InputError
@@ -13,7 +14,10 @@ from mixtura.plot.palette import Palette, palette_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["bic", "scored"]
+__all__ = ["bic", "ceiling", "scored"]
+
+#: Trials below which all are shown.
+FEW = 8
 
 #: One structure's line: its BIC by number of components.
 Line = list[tuple[int, float]]
@@ -24,6 +28,7 @@ def bic(
     *,
     ax: Axes | None = None,
     chosen: tuple[int, str] | None = None,
+    full: bool = False,
     palette: Palette | None = None,
 ) -> Axes:
     """Draw BIC against the number of components, one line for each structure.
@@ -38,6 +43,9 @@ def bic(
         By default those of a new figure.
     chosen : (int, str), optional
         Components and structure to ring; by default what the search chose, or the lowest BIC.
+    full : bool
+        Show all values. By default the axis ends at best + 4 (median − best) of eight trials or
+        more, so that those near the best can be told apart; lines beyond leave at the top.
     palette : Palette, optional
 
     Returns
@@ -85,6 +93,12 @@ def bic(
                 markeredgecolor=paint.accent, markeredgewidth=1.6,
             )  # fmt: skip
     _frame(ax, paint, lines)
+    top = math.inf if full else ceiling(lines)
+    if math.isfinite(top):
+        least = min(value for line in lines.values() for _, value in line)
+        ring = max((value for k, value in lines.get(kept[1], ()) if k == kept[0]), default=least)
+        top = max(top, ring)
+        ax.set_ylim(least - 0.05 * (top - least), top + 0.05 * (top - least))
     _names(ax, paint, lines, kept[1])
     return ax
 
@@ -99,6 +113,15 @@ def scored(trials: Iterable[Any]) -> dict[str, Line]:
             line = lines.setdefault(str(told["covariance_type"]), [])
             line.append((int(told["n_components"]), float(value)))
     return {name: sorted(line) for name, line in lines.items()}
+
+
+def ceiling(lines: Mapping[str, Line]) -> float:
+    """best + 4 (median − best) where values lie beyond that; infinite where none does."""
+    values = sorted(value for line in lines.values() for _, value in line)
+    if len(values) < FEW:
+        return math.inf
+    top = values[0] + 4 * (median(values) - values[0])
+    return top if values[0] < top < values[-1] else math.inf
 
 
 def _read(tried: Any) -> tuple[tuple[int, str] | None, list[Any]]:
@@ -146,23 +169,44 @@ def _frame(ax: Any, palette: Palette, lines: dict[str, Line]) -> None:
 
 
 def _names(ax: Any, palette: Palette, lines: dict[str, Line], chosen: str) -> None:
-    """Each line's name at its end, pushed apart where they would overlap."""
+    """Each line's name at its end, or where it leaves the top; pushed apart where they overlap.
+
+    Lines that are beyond the top throughout are named there, with an arrow.
+    """
     (low, high), left = ax.get_ylim(), ax.get_xlim()
     # A line of text and a label, as shares of the axes.
     gap, wide = 13 / 72 / (ax.bbox.height / ax.figure.dpi), 0.2
     spots = sorted(
-        ((line[-1][1] - low) / (high - low), (line[-1][0] - left[0]) / (left[1] - left[0]), name)
+        ((y - low) / (high - low), (k - left[0]) / (left[1] - left[0]), name)
         for name, line in lines.items()
+        for k, y in [_last_seen(line, high)]
     )
-    placed: list[tuple[float, float]] = []
-    for y, x, _ in spots:
-        below = [other for other, at in placed if abs(at - x) < wide]
-        placed.append((max([y, *(other + gap for other in below)]), x))
-    over = max(0.0, max(height for height, _ in placed) - 1.0)
-    for (height, x), (*_, name) in zip(placed, spots, strict=True):
+    heights: list[float] = []
+    for i, (y, x, _) in enumerate(spots):
+        below = [heights[j] for j in range(i) if abs(spots[j][1] - x) < wide]
+        heights.append(max([y, *(other + gap for other in below)]))
+    # Those pushed over the top go back under it, and push down only whom they meet.
+    for i in reversed(range(len(spots))):
+        x = spots[i][1]
+        above = [heights[j] for j in range(i + 1, len(spots)) if abs(spots[j][1] - x) < wide]
+        heights[i] = min([heights[i], 1.0, *(other - gap for other in above)])
+    for height, (_, x, name) in zip(heights, spots, strict=True):
         mine = name == chosen
+        beyond = min(value for _, value in lines[name]) > high
         ax.text(
-            x + 0.018, height - over, name, transform=ax.transAxes, fontsize=9.5, va="center",
+            x + 0.018, height, f"{name} ↑" if beyond else name,
+            transform=ax.transAxes, fontsize=9.5, va="center",
             color=palette.accent if mine else palette.muted,
             fontweight="bold" if mine else "normal", gid=f"label-{name}",
         )  # fmt: skip
+
+
+def _last_seen(line: Line, top: float) -> tuple[float, float]:
+    """The end of a line, or where it leaves the top for good."""
+    seen = [i for i, (_, value) in enumerate(line) if value <= top]
+    if not seen:
+        return line[-1][0], top
+    if seen[-1] == len(line) - 1:
+        return line[-1]
+    (k, y), (after, beyond) = line[seen[-1]], line[seen[-1] + 1]
+    return k + (after - k) * (top - y) / (beyond - y), top

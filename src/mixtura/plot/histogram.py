@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_histogram", "histogram"]
 
+#: Share of the axis above which a component's line is drawn.
+SHOWS = 1e-4
+
 
 def histogram(
     mixture: Any,
@@ -114,8 +117,9 @@ def add_histogram(
     # A component much narrower than a bar would press the bars flat.
     top = max(height.max(), min(total.max(), 2.5 * height.max() or np.inf)) * 1.08
 
-    def line(values: FloatArray, **options: Any) -> None:
-        ax.plot(*((values, points) if turned else (points, values)), **options)
+    def line(values: FloatArray, shows: Any = slice(None), **options: Any) -> None:
+        across, up = points[shows], values[shows]
+        ax.plot(*((up, across) if turned else (across, up)), **options)
 
     ax.stairs(
         height, edges, orientation="horizontal" if turned else "vertical",
@@ -130,7 +134,8 @@ def add_histogram(
             fill = ax.fill_betweenx if turned else ax.fill_between
             seen = each[:, k] > top / 500
             fill(points[seen], each[seen, k], color=paint, alpha=0.16, linewidth=0, zorder=1.5)
-        line(each[:, k], color=paint, linewidth=1.5, label=label)
+        shows = each[:, k] > SHOWS * top if part.k > 1 else np.ones(len(points), dtype=bool)
+        line(each[:, k], shows, color=paint, linewidth=1.5, label=label)
     across, up = ((0, top), limits) if turned else (limits, (0, top))
     ax.set_xlim(across)
     ax.set_ylim(up)

@@ -73,7 +73,7 @@ def cards(
     made = []
     for k in sorted(int(k) for k in heaviest):
         weight = float(mixture.weights[k])
-        about = number(weight * total, 3 if weight * total < 1000 else 4)
+        about = f"about {weight * total:,.0f}" if weight * total >= 0.5 else "less than one"
         made.append(
             {
                 "number": k,

@@ -73,6 +73,7 @@ def held_out(
     rows: Rows,
     info: dict[str, Any],
     columns: tuple[int, ...],
+    cells: Floats,
     callback: Callback | None = None,
 ) -> HeldOut:
     """Fit anew without each fold, and try the fold on that.
@@ -87,6 +88,8 @@ def held_out(
         With the structure, its rank and the number of free parameters.
     columns : tuple of int
         Columns whose transforms are wanted.
+    cells : array (m, 2, n)
+        Of the rows' values in these columns, by ``pit.intervals``.
     callback : callable (Progress) -> Any
 
     Raises
@@ -122,7 +125,9 @@ def held_out(
             theirs[test] = one.log_density(rows.x[test])
         shown = test[looked[test]]
         if len(shown):
-            values[shown] = pit.transform(model, rows.x[shown], list(columns), seed=SEED + fold)
+            values[shown] = pit.transform(
+                model, rows.x[shown], list(columns), seed=SEED + fold, cells=cells[:, :, shown]
+            )
     return HeldOut(mine, theirs, looked, values[looked])
 
 

@@ -54,6 +54,8 @@ class FitCheck:
         Probability integral transforms of some of the rows.
     weight : array (rows,), optional
         Row weights of ``values``.
+    tied : tuple of int
+        Columns among them in which many rows share a value; see ``pit.intervals``.
     unseen : bool
         Whether ``values`` are of rows that the model which gave them had not seen.
     """
@@ -70,6 +72,7 @@ class FitCheck:
     columns: tuple[int, ...] = ()
     values: Floats | None = None
     weight: Floats | None = None
+    tied: tuple[int, ...] = ()
     unseen: bool = True
 
 
@@ -113,24 +116,35 @@ def fit_check(
     n = len(live)
     some = take(rows, live[drawn(n, MOST_ROWS)])
     columns = tuple(telling(mixture, MOST_COLUMNS))
-    check = FitCheck(fitted, info.get("n_rows") is not None, n, some.n, columns=columns)
+    cells = pit.intervals(some.x, list(columns))
+    check = FitCheck(
+        fitted,
+        info.get("n_rows") is not None,
+        n,
+        some.n,
+        columns=columns,
+        tied=tuple(j for j, (low, high) in zip(columns, cells, strict=True) if (low < high).any()),
+    )
     if not fitted:
-        return _transformed(_on_new_rows(check, mixture, rows, reading), mixture, some)
+        return _transformed(_on_new_rows(check, mixture, rows, reading), mixture, some, cells)
     try:
-        found = held_out(mixture, some, info, columns, callback)
+        found = held_out(mixture, some, info, columns, cells, callback)
     except MixturaError as reason:
         seen = replace(check, why=str(reason).rstrip("."), unseen=False)
-        return _transformed(seen, mixture, some)
+        return _transformed(seen, mixture, some, cells)
     weight = None if some.weight is None else some.weight[found.looked]
     return _compared(
         replace(check, values=found.values, weight=weight), found.mine, found.theirs, some.weight
     )
 
 
-def _transformed(check: FitCheck, mixture: Any, rows: Rows) -> FitCheck:
+def _transformed(check: FitCheck, mixture: Any, rows: Rows, cells: Floats) -> FitCheck:
     """With transforms by the model itself."""
-    some = take(rows, drawn(rows.n, pit.rows_for(mixture)))
-    values = pit.transform(mixture, some.x, list(check.columns), seed=SEED)
+    which = drawn(rows.n, pit.rows_for(mixture))
+    some = take(rows, which)
+    values = pit.transform(
+        mixture, some.x, list(check.columns), seed=SEED, cells=cells[:, :, which]
+    )
     return replace(check, values=values, weight=some.weight)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from mixtura.errors import MissingExtraError
+from mixtura.plot.bic import ceiling, scored
 from mixtura.report import figures, origin, sections
 from mixtura.report.cards import cards
 from mixtura.report.fitcheck import FitCheck, fit_check
@@ -120,6 +122,7 @@ def _contents(
         "check": sections.checked(check, info, names),
         "trials": tried,
         "curve": figures.bic_curve(info.get("trials") or [], chosen),
+        "curve_is_cut": isfinite(ceiling(scored(info.get("trials") or []))),
         "trace": sections.trace(info),
         "version": info.get("mixtura", ""),
         "created": str(info.get("created", ""))[:10],

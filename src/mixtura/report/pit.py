@@ -3,7 +3,9 @@ r"""Probability integral transform: F(x) is uniform on [0, 1] where x was drawn 
 Each column goes through the distribution function of its marginal. The row as a whole goes through
 the law of its own log-density, u = P_{y~p}(log p(y) < log p(x)), estimated by the rank of log p(x)
 among draws of the model, ten times as many as rows, so that their noise is small beside that of
-the rows. How far values are from uniform is Kolmogorov's distance, sup |F̂(u) − u|.
+the rows. A value v that many rows share, as where numbers are rounded, would make a step that no
+density has: there u is drawn evenly between F(a) and F(b), where (a, b) reaches half way from v to
+the values next to it. How far values are from uniform is Kolmogorov's distance, sup |F̂(u) − u|.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["chance", "departure", "draws", "rows_for", "transform"]
+__all__ = ["chance", "departure", "draws", "intervals", "rows_for", "transform"]
 
 #: Draws of the model: as many as this arithmetic allows, within bounds.
 FEWEST, MOST, ARITHMETIC = 2000, 50_000, 3e10
 #: Draws made at a time, in numbers.
 NUMBERS = 4_000_000
+
+#: Share of rows with one value above which a column has ties, and rows with it at least.
+HEAVY, SEVERAL = 0.02, 3
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +38,32 @@ def rows_for(mixture: Any, sets: int = 1) -> int:
     return int(min(MOST // 10, sets * draws(mixture) // 10))
 
 
-def transform(mixture: Any, x: NDArray[Any], columns: list[int], *, seed: int = 0) -> Floats:
+def intervals(x: NDArray[Any], columns: list[int]) -> Floats:
+    """Between which ends each value is spread (m, 2, n); both are the value where it is not.
+
+    Spread are values that occur more than once, in columns where one value is that of more than
+    2% of the rows. Outermost values reach as far out as in.
+    """
+    cells = np.stack([np.stack([np.asarray(x[:, j], np.float64)] * 2) for j in columns])
+    for low, high in cells:
+        values, place, count = np.unique(low, return_inverse=True, return_counts=True)
+        if len(values) < 2 or count.max() < max(SEVERAL, HEAVY * len(low)):
+            continue
+        half = np.diff(values) / 2
+        shared = count > 1
+        low[:] = (values - shared * np.concatenate([half[:1], half]))[place]
+        high[:] = (values + shared * np.concatenate([half, half[-1:]]))[place]
+    return cells
+
+
+def transform(
+    mixture: Any,
+    x: NDArray[Any],
+    columns: list[int],
+    *,
+    seed: int = 0,
+    cells: Floats | None = None,
+) -> Floats:
     """Values in [0, 1]: one per column asked for, and one for the whole row.
 
     Parameters
@@ -43,13 +73,20 @@ def transform(mixture: Any, x: NDArray[Any], columns: list[int], *, seed: int = 
     columns : list of int
         Columns whose marginals are looked at.
     seed : int
-        Of the model's draws.
+        Of the model's draws, and of values spread between ends.
+    cells : array (m, 2, n), optional
+        Those ends, found by ``intervals`` in the whole table; by default in these rows.
 
     Returns
     -------
     array (n, m + 1), or (n, 1) where the row is one column
     """
-    each = [np.asarray(mixture.marginal([j]).cdf(x[:, j])) for j in columns]
+    cells = intervals(x, columns) if cells is None else cells
+    spread, each = np.random.default_rng([seed, 1]), []
+    for j, (low, high) in zip(columns, cells, strict=True):
+        law = mixture.marginal([j])
+        below = np.asarray(law.cdf(low))
+        each.append(below + spread.uniform(size=len(low)) * (np.asarray(law.cdf(high)) - below))
     if mixture.d > 1:
         n_draws, rng = draws(mixture), np.random.default_rng(seed)
         drawn = np.empty(n_draws)

@@ -17,7 +17,7 @@ from mixtura.report.numbers import number, percent
 from mixtura.report.reading import Reading
 from mixtura.report.svg import N_COLOURS
 from mixtura.report.unlikely import unlikely
-from mixtura.report.wording import minus
+from mixtura.report.wording import minus, plural
 
 __all__ = ["certain", "checked", "densities", "flagged", "least_likely", "trace"]
 
@@ -113,7 +113,7 @@ def flagged(info: dict[str, Any], reading: Reading) -> dict[str, str] | None:
     return {
         "level": minus(f"{level:.4f}"),
         "rows": f"{int((below & live).sum()):,}",
-        "of": f"{int(live.sum()):,}",
+        "of": plural(int(live.sum()), "row"),
         "expected": percent(float(info.get("outlier_quantile", 0.01))),
     }
 
@@ -122,7 +122,7 @@ def _raised(text: str) -> Any:
     """``e^0.78`` with its exponent raised, the rest escaped."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"\be\^([\d.,]+\d)", r"e<sup>\1</sup>", str(escape(text))))
+    return Markup(re.sub(r"\be\^([\d.,]*\d)", r"e<sup>\1</sup>", str(escape(text))))
 
 
 def checked(check: FitCheck, info: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def checked(check: FitCheck, info: dict[str, Any], names: tuple[str, ...]) -> di
         "how": verdict.how(check),
         "facts": verdict.facts(check, training),
         "verdict": _raised(verdict.verdict(check)),
-        "unseen": check.unseen,
+        "whose": verdict.whose(check),
         "svg": None,
     }
     if check.values is not None and len(check.values):

@@ -15,7 +15,7 @@ from mixtura.report.fitcheck import FitCheck
 from mixtura.report.numbers import number, pair, percent
 from mixtura.report.wording import listed, minus, plural
 
-__all__ = ["brief", "facts", "how", "reading_of_transforms", "verdict"]
+__all__ = ["brief", "facts", "how", "reading_of_transforms", "verdict", "whose"]
 
 #: Gains beyond so many nats are not turned into a factor that nobody can picture.
 MOST_NATS = 30.0
@@ -25,8 +25,8 @@ def facts(check: FitCheck, training: float | None) -> list[tuple[str, str]]:
     """Terms and values; ``training`` is the log-likelihood per row among the rows fitted."""
     if check.model is None:
         return []
-    where = "held-out" if check.fitted else "new"
-    found = [(f"Log-likelihood per {where} row", nats(check.model))]
+    term = "Log-likelihood per held-out row" if check.fitted else "Log-likelihood per row here"
+    found = [(term, nats(check.model))]
     if check.gaussian is not None and check.gain is not None:
         found.append(("The same under one Gaussian", nats(check.gaussian)))
         found.append(("Difference ± standard error", _gain(check) + " nats"))
@@ -61,7 +61,10 @@ def how(check: FitCheck) -> str:
             "numbers flatter it."
         )
     else:
-        said = "The rows are not those that the model was fitted to, so it is tried as it is."
+        said = (
+            "These are not exactly the rows that the model was fitted to (they may be part of "
+            "them), so it is tried as it is."
+        )
     if check.gaussian is not None:
         said += " One Gaussian stands beside it, with the model’s own mean and covariance."
     return said + (f" No Gaussian stands beside it: {check.why}." if check.why else "")
@@ -101,10 +104,14 @@ def brief(check: FitCheck) -> str:
         return said + (f"; {check.why}" if check.why else "; the model is one Gaussian")
     se = "" if check.se is None else f" ± {number(check.se, 2)}"
     ahead = "ahead" if check.gain >= 0 else "behind"
-    times = "" if check.se is None or abs(check.gain) <= 2 * check.se else (
-        f" (a row is {_times(abs(check.gain))} as {'' if check.gain > 0 else 'un'}likely)"
-    )  # fmt: skip
-    by = f"{ahead} by {number(abs(check.gain), 2)}{se}{times}"
+    if check.se is None:
+        means = ""
+    elif abs(check.gain) <= 2 * check.se:
+        means = ", no more than chance"
+    else:
+        way = "" if check.gain > 0 else "un"
+        means = f" (a row is {_times(abs(check.gain))} as {way}likely)"
+    by = f"{ahead} by {number(abs(check.gain), 2)}{se}{means}"
     return f"{said}, one Gaussian {_fixed(check.gaussian)}: {by}"
 
 
@@ -133,7 +140,22 @@ def reading_of_transforms(check: FitCheck, names: tuple[str, ...]) -> tuple[str,
             f"{what} largest distance from zero{whose} is {percent(float(away[worst]))}, and "
             f"chance explains up to {percent(limit)}."
         )
+    if check.tied:
+        said += (
+            f" Many rows share their value of {listed([names[j] for j in check.tied])}, as where "
+            "numbers are rounded: rows that share a value are spread at random over the interval "
+            "that reaches half way to the values next to it, on either side."
+        )
     return said, labels
+
+
+def whose(check: FitCheck) -> str:
+    """Which rows the transforms are of."""
+    if not check.unseen:
+        return "rows that the model was fitted to, which flatters it"
+    if check.fitted:
+        return "held-out rows, each under the refit that has not seen it"
+    return "the rows of this page under the model as it is"
 
 
 def nats(value: float) -> str:
@@ -154,10 +176,12 @@ def _gain(check: FitCheck) -> str:
 
 
 def _times(gain: float) -> str:
-    """``e^0.78 = 2.2 times``."""
-    power = number(gain, 2)
+    """``e^0.78 ≈ 2.2 times``: both are rounded."""
+    power = (
+        f"{gain:,.0f}" if gain >= 10 else np.format_float_positional(float(f"{gain:.2g}"), trim="-")
+    )
     if gain > MOST_NATS:
         return f"e^{power} times"
     factor = math.exp(gain)
-    digits = 2 if factor >= 1.5 else 3 if factor >= 1.05 else 4
-    return f"e^{power} = {number(factor, digits, raised=True)} times"
+    digits = 2 if factor >= 1.5 else 3 if factor >= 1.05 else 2 - math.floor(math.log10(gain))
+    return f"e^{power} ≈ {number(factor, digits, raised=True)} times"
