@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
+from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import get_tags
 
 import mixtura as mx
+from mixtura.channels import Grouped
 from mixtura.covariance import Added, Clipped
 from mixtura.covariance.observed import Compiled, Observed
 from mixtura.errors import InputError
 from mixtura.fit import run
-from mixtura.fit.engines import Dense
+from mixtura.fit.engines import Dense, dense
 from mixtura.fit.ground import arrive
 from mixtura.fit.initialise import STARTS, model_from_start
 from mixtura.sources import Rows
+from mixtura.statistics import Diagonal, Full, MomentKind, Pooled, Projected, Trace
 from tests.laws import measured as laws
 from tests.laws.cases import NAMES, cases, clusters, mixture_of, rows_near, structure_of
 from tests.laws.measured import FillsColumnMeans, ForgetsCovariance, Table
@@ -81,37 +84,32 @@ def test_liar_is_rejected(law, lie):
     mix = mixture_of("full", rng, 3, 4)
     table = Table(gappy(rows_near(mix, rng, 40), rng))
     kind = structure_of("full", 4).kind(mix.covariance, 4)
-    for components in (
-        Compiled(mix.means, mix.covariance),
-        lie(Compiled(mix.means, mix.covariance)),
-    ):
-        with pytest.raises(AssertionError) if isinstance(components, lie) else _nothing():
-            if law == "moments":
-                laws.moments(components, mix, table, kind, np.random.default_rng(3))
-            else:
-                laws.densities(components, mix, table)
+    honest = Compiled(mix.means, mix.covariance)
 
+    def hold(components):
+        if law == "moments":
+            laws.moments(components, mix, table, kind, np.random.default_rng(3))
+        else:
+            laws.densities(components, mix, table)
 
-class _nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return False
+    hold(honest)
+    with pytest.raises(AssertionError):
+        hold(lie(honest))
 
 
 def test_moments_of_covariances_by_the_general_way():
     # A kind of moment that does not say how it takes a covariance inherits a way.
-    from mixtura.statistics import MomentKind
-
     rng = np.random.default_rng(0)
+    mass = rng.uniform(0.5, 2.0, 3)
+    kinds = [Trace(), Diagonal(), Full()]
+    kinds += [Projected(rng.standard_normal((m, 4, 2))) for m in (1, 3)]
     for name in NAMES:
         cov = mixture_of(name, rng, 3, 4).covariance
-        kind = structure_of(name, 4).kind(cov, 4)
-        inner = getattr(kind, "inner", kind)
-        mass = rng.uniform(0.5, 2.0, 3)
-        general = MomentKind.of_covariance(inner, mass, cov)
-        assert_allclose(inner.of_covariance(mass, cov), general, rtol=1e-9, atol=1e-11)
+        for kind in kinds:
+            general = MomentKind.of_covariance(kind, mass, cov)
+            assert_allclose(kind.of_covariance(mass, cov), general, rtol=1e-9, atol=1e-11)
+            pooled = Pooled(kind).of_covariance(mass, cov)
+            assert_allclose(pooled, general.sum(axis=0)[None], rtol=1e-9, atol=1e-11)
 
 
 # ---- EM ------------------------------------------------------------------------------------------
@@ -169,8 +167,6 @@ def test_whole_rows_by_the_way_of_measured_rows(name):
     model = model_from_start(Rows(x), labels, 3, rule, Added(0.0))
     plain = run(model, Rows(x), Dense(), max_iter=15, tol=0.0)
     assert arrive(x, None).channel is None
-    from mixtura.channels import Grouped
-
     channel = Grouped(np.zeros((1, 4)), np.zeros(120, dtype=np.int64), 4)
     other = run(model, Rows(x, channel=channel), Dense(batch_rows=17), max_iter=15, tol=0.0)
     assert_allclose(other.trace, plain.trace, rtol=1e-9, atol=1e-11)
@@ -180,8 +176,6 @@ def test_whole_rows_by_the_way_of_measured_rows(name):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("batch_rows", [1, 7, 5000])
 def test_chunks_and_threads_change_nothing(batch_rows, threads, monkeypatch):
-    from mixtura.fit.engines import dense
-
     monkeypatch.setattr(dense, "n_workers", lambda: threads)
     rng = np.random.default_rng(5)
     x, _ = table_of(rng, 3, 4, n=151)
@@ -278,6 +272,14 @@ def test_no_gaps_is_the_ordinary_fit(load):
     assert_array_equal(again.means_, gm.means_)
 
 
+def test_a_warm_start_goes_on_where_the_fit_stopped(load):
+    x = gappy(load("iris").x, np.random.default_rng(15))
+    whole = settled(max_iter=20, tol=0.0).fit(x)
+    parts = settled(max_iter=10, tol=0.0, warm_start=True).fit(x)
+    first = list(parts.trace_)
+    assert_allclose(first + parts.fit(x).trace_, whole.trace_, rtol=1e-10)
+
+
 def test_float32_rows(load):
     x = gappy(load("iris").x, np.random.default_rng(11))
     double = settled(max_iter=10, tol=0.0).fit(x)
@@ -293,7 +295,6 @@ def test_the_search_takes_gaps():
     x = gappy(centres[labels] + rng.standard_normal((450, 3)), rng, 0.2)
     gm = mx.GaussianMixture("auto", covariance_type="auto", reg_covar="auto", random_state=0).fit(x)
     assert (gm.n_components_, gm.covariance_type_) == (3, "spherical")
-    from sklearn.metrics import adjusted_rand_score
 
     assert adjusted_rand_score(labels, gm.predict(x)) > 0.85
 
