@@ -393,7 +393,13 @@ def test_extreme_but_valid_rows(what, covariance_type, init_params):
         rank=1,
         init_params=init_params,
         random_state=0,
-    ).fit(rows)
+    )
+    if what.startswith("scales") and covariance_type in ("EVE", "VVE"):
+        # Axes in the columns' own units cannot be common to scales so far apart.
+        with pytest.raises(ValueError, match="scales differ by less than"):
+            gm.fit(rows)
+        return
+    gm.fit(rows)
     assert gm.n_components_ == 2
     assert np.isfinite(gm.score_samples(rows)).all()
     assert (gm.mixture_.covariance.diagonal() > 0).all()

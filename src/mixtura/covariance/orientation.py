@@ -15,13 +15,15 @@ from __future__ import annotations
 import numpy as np
 
 from mixtura.arrays.rotations import FEW, rotate_axes, value
-from mixtura.errors import NotPositiveDefiniteError
+from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.typing import FloatArray
 
 __all__ = ["common_orientation", "shared_axes"]
 
 #: Sweeps at most; beyond ``FEW`` columns a step is content with fewer, which descend as well.
 SWEEPS, MANY_SWEEPS, TOLERANCE = 200, 4, 1e-12
+#: Beyond this ratio of scales, rotations lose the small columns in the rounding of the large.
+MOST_SCALE = 1e7
 #: Correlations along common axes that are rounding.
 ALIKE = 1e-6
 #: A first step tries the axes of so many components, fewer beyond ten columns.
@@ -43,6 +45,13 @@ def common_orientation(
     previous : array (k, d, d), optional
         Covariances of the last step, whose axes are the start where they share them.
     """
+    scale = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2).max(axis=0), 0.0))
+    if scale.min() * MOST_SCALE < scale.max():
+        raise InputError(
+            f"expected columns whose scales differ by less than {MOST_SCALE:.0e} for common axes, "
+            f"got standard deviations from {scale.min():.2g} to {scale.max():.2g}; divide each "
+            "column by its own first"
+        )
     if not (np.linalg.eigvalsh(spread)[:, 0] > 0).all():
         raise NotPositiveDefiniteError("expected moments of full rank in every component")
     before = None if previous is None else shared_axes(previous)
