@@ -89,6 +89,7 @@ def shared_axes(matrices: FloatArray) -> FloatArray | None:
     axes = np.linalg.eigh(np.tensordot(factors, matrices, axes=1))[1]
     turned = axes.T @ matrices @ axes
     variance = np.diagonal(turned, axis1=1, axis2=2)
-    rest = np.abs(turned) / np.sqrt(variance[:, :, None] * variance[:, None, :])
+    root = np.sqrt(variance)
+    rest = np.abs(turned) / root[:, :, None] / root[:, None, :]
     rest[:, np.arange(rest.shape[1]), np.arange(rest.shape[1])] = 0.0
     return axes if rest.max(initial=0.0) < ALIKE else None
