@@ -49,7 +49,8 @@ def _read(name: str) -> Table:
     labels = np.array([row[header.index("class")] for row in rows]) if "class" in header else None
     columns = tuple(column for column in header if column != "class")
     places = [header.index(column) for column in columns]
-    x = np.array([[float(row[place]) for place in places] for row in rows])
+    cells = [[row[place] for place in places] for row in rows]
+    x = np.array([[np.nan if cell == "NA" else float(cell) for cell in row] for row in cells])
     x.flags.writeable = False
     return Table(x, columns, labels)
 

@@ -153,6 +153,8 @@ def weights_mean_repetition(fit, x, times, rtol=1e-9):
 )
 @pytest.mark.parametrize("covariance_type", STRUCTURES)
 def test_weights_mean_repetition(covariance_type, init_params, load):
+    if covariance_type in ("EEV", "VEV") and init_params == "random_from_data":
+        pytest.skip("a start from single rows leaves axes open: all choices are equally likely")
     x = load("iris").x
     times = np.random.default_rng(0).integers(0, 4, len(x))
 

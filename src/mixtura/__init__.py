@@ -13,7 +13,7 @@ from mixtura.covariance import (
     TiedCovariance,
 )
 from mixtura.errors import MixturaError
-from mixtura.estimators import GaussianMixture, MixtureRegressor
+from mixtura.estimators import GaussianMixture, MixtureImputer, MixtureRegressor
 from mixtura.io import export_onnx, load, save
 from mixtura.mixture import (
     Mixture,
@@ -39,6 +39,7 @@ __all__ = [
     "LowRankCovariance",
     "MixturaError",
     "Mixture",
+    "MixtureImputer",
     "MixtureRegressor",
     "TiedCovariance",
     "barycenter",

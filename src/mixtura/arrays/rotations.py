@@ -20,10 +20,14 @@ from numba import njit
 
 from mixtura.typing import FloatArray
 
-__all__ = ["rotate_axes"]
+__all__ = ["FEW", "rotate_axes", "value"]
 
 #: Angles looked at before the best one is refined.
 GRID = 12
+#: Up to so many columns every sweep looks at whole circles; beyond them the first ones, and later
+#: ones go where the derivative points.
+FEW, SEARCHING = 40, 1
+TINY = 1e-300
 
 
 @njit(cache=True)
@@ -114,36 +118,45 @@ def rotate_axes(moments, axes, mass, power, max_sweeps, tol):  # type: ignore[no
     k, d = moments.shape[0], moments.shape[1]
     m, h, b = np.empty(k), np.empty(k), np.empty(k)
     factor = np.empty(k)
-    logs = np.empty(k)
+    log_mass, logs = np.empty(k), np.zeros(k)
+    for q in range(k):
+        log_mass[q] = np.log(max(mass[q], TINY))
     for sweep in range(max_sweeps):
         largest = 0.0
+        if power > 0.0:  # kept up to date by each rotation, and made anew against rounding
+            for q in range(k):
+                logs[q] = 0.0
+                for a in range(d):
+                    logs[q] += np.log(max(moments[q, a, a], TINY))
         for i in range(d - 1):
             for j in range(i + 1, d):
+                top = -np.inf
                 for q in range(k):
-                    m[q] = 0.5 * (moments[q, i, i] + moments[q, j, j])
-                    h[q] = 0.5 * (moments[q, i, i] - moments[q, j, j])
-                    b[q] = moments[q, i, j]
+                    u, v = moments[q, i, i], moments[q, j, j]
+                    m[q], h[q], b[q] = 0.5 * (u + v), 0.5 * (u - v), moments[q, i, j]
                     factor[q] = mass[q]
+                    if power > 0.0:
+                        rest = logs[q] - np.log(max(u, TINY)) - np.log(max(v, TINY))
+                        factor[q] = power * rest + log_mass[q]
+                        top = max(top, factor[q])
                 if power > 0.0:
                     for q in range(k):
-                        logs[q] = 0.0
-                        for a in range(d):
-                            if a != i and a != j:
-                                logs[q] += np.log(max(moments[q, a, a], 1e-300))
-                        logs[q] = power * logs[q] + np.log(max(mass[q], 1e-300))
-                    top = logs.max()
-                    for q in range(k):
-                        factor[q] = np.exp(logs[q] - top)
+                        factor[q] = np.exp(factor[q] - top)
                 here = _value(m, h, b, factor, power, 1.0, 0.0)
                 size = max(abs(here), factor.sum())
-                best, at = here, 0.0
-                for step in range(1, GRID):
-                    phi = np.pi * step / GRID
-                    value = _value(m, h, b, factor, power, np.cos(phi), np.sin(phi))
-                    if value < best:
-                        best, at = value, phi
-                at = _lowest(m, h, b, factor, power, at - np.pi / GRID, at + np.pi / GRID)
-                at = _newton(m, h, b, factor, power, at)
+                at = _newton(m, h, b, factor, power, 0.0)
+                if d <= FEW or sweep < SEARCHING:
+                    best, found = here, 0.0
+                    for step in range(1, GRID):
+                        phi = np.pi * step / GRID
+                        value = _value(m, h, b, factor, power, np.cos(phi), np.sin(phi))
+                        if value < best:
+                            best, found = value, phi
+                    width = np.pi / GRID
+                    at = _lowest(m, h, b, factor, power, found - width, found + width)
+                    at = _newton(m, h, b, factor, power, at)
+                if abs(at) <= tol:
+                    continue
                 if _value(m, h, b, factor, power, np.cos(at), np.sin(at)) > here + 1e-13 * size:
                     continue
                 largest = max(largest, 0.5 * abs(at))
@@ -158,6 +171,9 @@ def rotate_axes(moments, axes, mass, power, max_sweeps, tol):  # type: ignore[no
                     for a in range(d):
                         u, v = moments[q, i, a], moments[q, j, a]
                         moments[q, i, a], moments[q, j, a] = c * u + s * v, c * v - s * u
+                    u, v = moments[q, i, i], moments[q, j, j]
+                    logs[q] += np.log(max(u, TINY)) + np.log(max(v, TINY))
+                    logs[q] -= np.log(max(m[q] + h[q], TINY)) + np.log(max(m[q] - h[q], TINY))
         if largest <= tol:
             return sweep + 1
     return max_sweeps
@@ -165,7 +181,7 @@ def rotate_axes(moments, axes, mass, power, max_sweeps, tol):  # type: ignore[no
 
 def value(moments: FloatArray, mass: FloatArray, power: float) -> float:
     """The objective, per unit of mass, of moments in the coordinates of some axes."""
-    diagonal = np.maximum(np.diagonal(moments, axis1=1, axis2=2), 1e-300)
+    diagonal = np.maximum(np.diagonal(moments, axis1=1, axis2=2), TINY)
     logs = np.log(diagonal).sum(axis=1)
     share = mass / mass.sum()
     if power == 0.0:

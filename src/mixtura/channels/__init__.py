@@ -1,5 +1,19 @@
-"""Floor 2: values that say how a row was measured."""
+"""Floor 2: values that say how rows were measured."""
 
 from mixtura.channels.channel import Channel, Diagonal, Linear
+from mixtura.channels.door import Arrival, measured
+from mixtura.channels.grouped import Grouped
+from mixtura.channels.measured import Measured, Run
+from mixtura.channels.rowwise import Rowwise
 
-__all__ = ["Channel", "Diagonal", "Linear"]
+__all__ = [
+    "Arrival",
+    "Channel",
+    "Diagonal",
+    "Grouped",
+    "Linear",
+    "Measured",
+    "Rowwise",
+    "Run",
+    "measured",
+]

@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixtura.arrays.rotations import rotate_axes, value
+from mixtura.arrays.rotations import FEW, rotate_axes, value
+from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.typing import FloatArray
 
 __all__ = ["common_orientation", "shared_axes"]
 
-SWEEPS, TOLERANCE = 200, 1e-12
+#: Sweeps at most; beyond ``FEW`` columns a step is content with fewer, which descend as well.
+SWEEPS, MANY_SWEEPS, TOLERANCE = 200, 4, 1e-12
+#: Beyond this ratio of scales, rotations lose the small columns in the rounding of the large.
+MOST_SCALE = 1e7
 #: Correlations along common axes that are rounding.
 ALIKE = 1e-6
-#: A first step tries the axes of at most so many components.
-STARTS = 12
+#: A first step tries the axes of so many components, fewer beyond ten columns.
+STARTS, COLUMNS = 12, 120
 
 
 def common_orientation(
@@ -41,18 +45,29 @@ def common_orientation(
     previous : array (k, d, d), optional
         Covariances of the last step, whose axes are the start where they share them.
     """
+    scale = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2).max(axis=0), 0.0))
+    if scale.min() * MOST_SCALE < scale.max():
+        raise InputError(
+            f"expected columns whose scales differ by less than {MOST_SCALE:.0e} for common axes, "
+            f"got standard deviations from {scale.min():.2g} to {scale.max():.2g}; divide each "
+            "column by its own first"
+        )
+    if not (np.linalg.eigvalsh(spread)[:, 0] > 0).all():
+        raise NotPositiveDefiniteError("expected moments of full rank in every component")
     before = None if previous is None else shared_axes(previous)
     if before is not None:
         starts = [before]
     else:
-        heavy = np.argsort(-mass, kind="stable")[:STARTS]
+        most = int(min(STARTS, COLUMNS // spread.shape[1]))  # a start costs the cube of columns
+        heavy = np.argsort(-mass, kind="stable")[:most]
         pool = np.tensordot(mass / mass.sum(), spread, axes=1)
         starts = [np.linalg.eigh(matrix)[1] for matrix in (pool, *spread[heavy])]
     best, chosen = np.inf, starts[0]
+    sweeps = SWEEPS if spread.shape[1] <= FEW else MANY_SWEEPS
     for start in starts:
         axes = np.array(start, dtype=np.float64, order="C")
         turned = np.ascontiguousarray(axes.T @ spread @ axes)
-        rotate_axes(turned, axes, np.asarray(mass, dtype=np.float64), power, SWEEPS, TOLERANCE)
+        rotate_axes(turned, axes, np.asarray(mass, dtype=np.float64), power, sweeps, TOLERANCE)
         reached = value(turned, mass, power)
         if reached < best or not np.isfinite(best):
             best, chosen = reached, axes
@@ -74,6 +89,7 @@ def shared_axes(matrices: FloatArray) -> FloatArray | None:
     axes = np.linalg.eigh(np.tensordot(factors, matrices, axes=1))[1]
     turned = axes.T @ matrices @ axes
     variance = np.diagonal(turned, axis1=1, axis2=2)
-    rest = np.abs(turned) / np.sqrt(variance[:, :, None] * variance[:, None, :])
+    root = np.sqrt(variance)
+    rest = np.abs(turned) / root[:, :, None] / root[:, None, :]
     rest[:, np.arange(rest.shape[1]), np.arange(rest.shape[1])] = 0.0
     return axes if rest.max(initial=0.0) < ALIKE else None

@@ -60,17 +60,18 @@ def _vee(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> F
 
 
 def _evv(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
-    volume, _ = unit_determinant(np.linalg.eigvalsh(spread))
+    values, _ = _eigen(spread)
+    volume, _ = unit_determinant(values)
     return np.asarray(spread * ((mass @ volume / mass.sum()) / volume)[:, None, None])
 
 
 def _eev(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
-    values, axes = np.linalg.eigh(spread)
+    values, axes = _eigen(spread)
     return _matrices(axes, np.broadcast_to(mass @ values / mass.sum(), values.shape))
 
 
 def _vev(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
-    values, axes = np.linalg.eigh(spread)
+    values, axes = _eigen(spread)
     return _matrices(axes, _vei(values, mass, None))
 
 
@@ -82,6 +83,20 @@ def _vve(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> F
 def _eve(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
     axes, along = common_orientation(spread, mass, 1.0 / spread.shape[1], previous)
     return _matrices(axes[None], _evi(along, mass, None))
+
+
+def _eigen(spread: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (k, d), rising, and eigenvectors (k, d, d).
+
+    Through the singular values of the Cholesky factor where there is one: their squares keep their
+    sign and more digits where columns differ in scale.
+    """
+    try:
+        axes, roots, _ = np.linalg.svd(np.linalg.cholesky(spread))
+    except np.linalg.LinAlgError:
+        values, axes = np.linalg.eigh(spread)
+        return values, axes
+    return roots[:, ::-1] ** 2, axes[:, :, ::-1]
 
 
 def _matrices(axes: FloatArray, values: FloatArray) -> FloatArray:

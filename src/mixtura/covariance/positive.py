@@ -23,7 +23,7 @@ from scipy.spatial.distance import squareform
 from mixtura.covariance.base import Covariance, Structure
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.full import FullCovariance
-from mixtura.errors import NotPositiveDefiniteError
+from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Statistics
 from mixtura.typing import FloatArray
@@ -32,6 +32,7 @@ __all__ = ["TotallyPositive"]
 
 #: Sweeps at most, and the change of a correlation in one below which it is the last.
 SWEEPS, STILL = 1000, 1e-13
+MOST_COLUMNS = 150
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class TotallyPositive(Structure):
     words = "a covariance of its own for each component, without negative partial correlations"
 
     def kind(self, previous: Covariance | None, d: int) -> MomentKind:
+        if d > MOST_COLUMNS:
+            raise InputError(
+                f"expected at most {MOST_COLUMNS} columns for totally positive covariances, got "
+                f"{d}: each takes a least squares problem over all others; take fewer columns, or "
+                "another structure"
+            )
         return FullMoments()
 
     def fit(self, stats: Statistics, previous: Covariance | None, floor: Floor) -> Covariance:

@@ -25,7 +25,7 @@ __all__ = ["common_axes", "common_matrix", "unit_determinant"]
 
 #: Newton steps, and steps of the fixed point; both end far earlier on ordinary moments.
 NEWTON_STEPS, FIXED_STEPS = 200, 5_000
-TOLERANCE = 1e-13
+TOLERANCE, CLOSE = 1e-13, 1e-4
 
 
 def unit_determinant(variance: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -77,15 +77,19 @@ def common_axes(spread: FloatArray, mass: FloatArray) -> tuple[FloatArray, Float
         # Along (1, …, 1) nothing changes; 1/d there makes the matrix regular.
         step = -np.linalg.solve(curvature + 1.0 / d, slope)
         step -= step.mean()
+        if np.abs(step).max() < CLOSE:  # where values are too flat to compare, steps are exact
+            b = b + step
+            if np.abs(step).max() < TOLERANCE:
+                break
+            best = min(best, value(b))
+            continue
         length = 1.0
         while length > 1e-12 and not value(b + length * step) <= best:
             length *= 0.5
         if length <= 1e-12:
             break
-        b, before = b + length * step, best
+        b = b + length * step
         best = value(b)
-        if np.abs(step).max() < TOLERANCE or before == best:
-            break
     shape = np.exp(b - b.mean())
     return spread @ (1.0 / shape) / d, shape
 
@@ -105,7 +109,12 @@ def common_matrix(spread: FloatArray, mass: FloatArray) -> tuple[FloatArray, Flo
         if sign <= 0 or not np.isfinite(logdet):
             raise NotPositiveDefiniteError("expected moments of full rank, got singular ones")
         matrix = matrix / np.exp(logdet / d)
-        inverse = np.linalg.inv(matrix)
+        try:
+            inverse = np.linalg.inv(matrix)
+        except np.linalg.LinAlgError:
+            raise NotPositiveDefiniteError(
+                "expected moments of full rank, got singular ones"
+            ) from None
         volume = np.einsum("kij,ij->k", spread, inverse) / d
         objective = float(share[live] @ np.log(volume[live]))
         if before - objective <= TOLERANCE:

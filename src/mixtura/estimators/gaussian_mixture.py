@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from mixtura.covariance import ALIASES, STRUCTURES, Structure, structure
 from mixtura.errors import InputError
@@ -27,11 +27,14 @@ from mixtura.estimators.parameters import (
     check_weights,
     covariance_from_precisions,
 )
+from mixtura.estimators.tables import table
 from mixtura.fit.driver import Fit, Step, run
 from mixtura.fit.engines import Dense
+from mixtura.fit.ground import arrive
 from mixtura.fit.initialise import STARTS, model_from_start
 from mixtura.fit.model import GaussianModel
 from mixtura.fit.search import SearchResult, make_floor, search
+from mixtura.mixture import measured
 from mixtura.mixture.convert import precision_factors, sklearn_parameters
 from mixtura.sources import Rows
 from mixtura.sources.rows import as_rows, as_weights, balanced
@@ -44,8 +47,9 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     """Gaussian mixture, fitted by expectation maximisation.
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: its parameters, attributes and methods keep
-    their meaning and defaults. Rows may carry weights, the structure may be low-rank, structure
-    and number of components may be chosen by BIC, and ``mixture_`` is a value that computes.
+    their meaning and defaults. Rows may carry weights, cells may be missing or measured with
+    known noise, the structure may be low-rank, structure and number of components may be chosen
+    by BIC, and ``mixture_`` is a value that computes.
 
     Parameters
     ----------
@@ -177,33 +181,62 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.resp_init = resp_init
 
     # ---- fitting -----------------------------------------------------------------------------
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        noise: Any = None,
+        operators: Any = None,
+    ) -> GaussianMixture:
         """Fit the mixture.
 
         Parameters
         ----------
         X : array (n, d)
-            float32 rows stay float32.
+            float32 rows stay float32. NaN marks a missing cell: what a row does show counts, and
+            no value is put in the place of the rest (Ghahramani & Jordan 1994).
         y : ignored
         sample_weight : array (n,), optional
             Non-negative; a weight of 2 counts as the row given twice.
+        noise : number or array, optional
+            Variances of the errors in X: one for all cells, (d,) for columns, (n, d) for cells, or
+            covariances (d, d) for all rows, (n, d, d) for each. The mixture fitted is that of the
+            values without their errors (Bovy, Hogg & Roweis 2011). An infinite variance is a
+            missing cell; where n = d, a square array is read as (n, d).
+        operators : array (p, d) or (n, p, d), optional
+            A of y = A x + e, where the rows of X (n, p) are y and the mixture is that of x.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError
+            For noise that is negative, NaN or indefinite, for shapes that do not agree, and for
+            rows (of positive weight) or columns of which no cell is known.
         """
-        self._fit(X, sample_weight)
+        self._fit(X, sample_weight, noise, operators)
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> FloatArray:
+    def fit_predict(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        noise: Any = None,
+        operators: Any = None,
+    ) -> FloatArray:
         """Fit, and return the most probable component of each row (n,)."""
-        rows = self._fit(X, sample_weight)
-        return np.asarray(self.mixture_.responsibilities(rows).argmax(axis=1))
+        x = self._fit(X, sample_weight, noise, operators)
+        resp = measured.responsibilities(self.mixture_, x, noise=noise, operators=operators)
+        return np.asarray(resp.argmax(axis=1))
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _fit(self, X: Any, sample_weight: Any) -> FloatArray:
-        x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        rows = Rows(as_rows(x), balanced(as_weights(sample_weight, len(x))))
+    def _fit(self, X: Any, sample_weight: Any, noise: Any, operators: Any) -> FloatArray:
+        x = as_rows(table(self, X, operators, reset=True, min_rows=2))
+        rows = arrive(x, balanced(as_weights(sample_weight, len(x))), noise, operators)
         with managed(self):
             report = fit_context(self, X)
             if self._searches():
@@ -218,7 +251,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=4,  # the caller of fit: a decorator stands between
             )
-        return rows.x
+        return x
 
     def _searches(self) -> bool:
         structures = self.covariance_type
@@ -296,6 +329,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             return GaussianModel(weights, means, covariance, rule, floor, anchor)
         if self.resp_init is not None:
             labels = check_resp(self.resp_init, rows.n, k)
+            labels = labels if rows.order is None else labels[rows.order]
         else:
             labels = STARTS[self.init_params](rows, k, random_state)
         model = model_from_start(rows, labels, k, rule, floor)
@@ -363,6 +397,11 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.search_ = found
         self.notes_ = fit.notes if found is None else found.notes
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True  # a missing cell
+        return tags
+
     # ---- attributes in scikit-learn's shapes ----------------------------------------------------
     def _array(self, i: int) -> FloatArray:
         """Matrices in scikit-learn's shapes, made when they are first asked for."""
@@ -397,30 +436,52 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         return self._array(2)
 
     # ---- the fitted mixture --------------------------------------------------------------------
-    def _rows(self, X: Any) -> FloatArray:
+    def _rows(self, X: Any, operators: Any = None) -> FloatArray:
         check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+        return table(self, X, operators)
 
-    def score_samples(self, X: Any) -> FloatArray:
-        """Log density of each row, in nats (n,)."""
-        x = self._rows(X)
-        return np.asarray(self.mixture_.log_density(x), dtype=x.dtype)
+    def score_samples(self, X: Any, noise: Any = None, operators: Any = None) -> FloatArray:
+        """Log density of each row, in nats (n,).
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        Parameters
+        ----------
+        X : array (n, d)
+            Of a row with missing cells (NaN), the density of the others; a row of which nothing is
+            known has density 1.
+        noise, operators : optional
+            As in ``fit``: the density of what was measured, errors included.
+        """
+        x = self._rows(X, operators)
+        density = measured.log_density(self.mixture_, x, noise=noise, operators=operators)
+        return np.asarray(density, dtype=x.dtype)
+
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        noise: Any = None,
+        operators: Any = None,
+    ) -> float:
         """Mean log density per row (weighted)."""
-        density = self.score_samples(X)
+        density = self.score_samples(X, noise, operators)
         weight = as_weights(sample_weight, len(density))
         return float(np.average(density.astype(np.float64), weights=weight))
 
-    def predict(self, X: Any) -> FloatArray:
-        """The most probable component of each row (n,)."""
-        x = self._rows(X)
-        return np.asarray(self.mixture_.responsibilities(x).argmax(axis=1))
+    def predict(self, X: Any, noise: Any = None, operators: Any = None) -> FloatArray:
+        """The most probable component of each row (n,); parameters as in ``score_samples``."""
+        return np.asarray(self._responsibilities(X, noise, operators)[0].argmax(axis=1))
 
-    def predict_proba(self, X: Any) -> FloatArray:
-        """Responsibilities (n, k)."""
-        x = self._rows(X)
-        return np.asarray(self.mixture_.responsibilities(x), dtype=x.dtype)
+    def predict_proba(self, X: Any, noise: Any = None, operators: Any = None) -> FloatArray:
+        """Responsibilities (n, k); parameters as in ``score_samples``."""
+        resp, x = self._responsibilities(X, noise, operators)
+        return np.asarray(resp, dtype=x.dtype)
+
+    def _responsibilities(
+        self, X: Any, noise: Any, operators: Any
+    ) -> tuple[FloatArray, FloatArray]:
+        x = self._rows(X, operators)
+        return measured.responsibilities(self.mixture_, x, noise=noise, operators=operators), x
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Draw rows, shuffled.
@@ -452,18 +513,22 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         check_is_fitted(self)
         return int(self._model.n_parameters)
 
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
+    def bic(
+        self, X: Any, sample_weight: Any = None, noise: Any = None, operators: Any = None
+    ) -> float:
         """Bayesian information criterion; lower is better. n is the sum of weights."""
-        loglik, n = self._total(X, sample_weight)
+        loglik, n = self._total(X, sample_weight, noise, operators)
         return float(-2 * loglik + self._n_parameters() * np.log(n))
 
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
+    def aic(
+        self, X: Any, sample_weight: Any = None, noise: Any = None, operators: Any = None
+    ) -> float:
         """Akaike information criterion; lower is better."""
-        loglik, _ = self._total(X, sample_weight)
+        loglik, _ = self._total(X, sample_weight, noise, operators)
         return -2 * loglik + 2 * self._n_parameters()
 
-    def _total(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        density = self.score_samples(X).astype(np.float64)
+    def _total(self, X: Any, sample_weight: Any, noise: Any, operators: Any) -> tuple[float, float]:
+        density = self.score_samples(X, noise, operators).astype(np.float64)
         weight = as_weights(sample_weight, len(density))
         if weight is None:
             return float(density.sum()), float(len(density))

@@ -4,6 +4,8 @@ Random starts weigh rows by their weights. Rows that repeat, or carry unequal we
 merged and sorted, so that a weight of two and a row given twice start alike from one seed. Rows
 that do not repeat, at equal weights, start exactly as scikit-learn's do.
 
+Rows with gaps or noise start from whole rows that ``ground`` puts in their place.
+
 The deterministic start is PCA-Part (Su & Dy 2007): the cluster with the largest squared error is
 split at its mean along its main axis, k − 1 times; Lloyd's iterations then settle the clusters.
 """
@@ -18,6 +20,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils import check_random_state
 
 from mixtura.covariance import Floor, Structure
+from mixtura.covariance.observed import observed
 from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
 from mixtura.fit.model import GaussianModel, gather
 from mixtura.sources import Rows
@@ -35,7 +38,7 @@ def merged(rows: Rows) -> tuple[FloatArray, FloatArray | None, FloatArray | None
 
     Weights are None where all are equal; places are None where no row was merged or dropped.
     """
-    x = rows.x
+    x = rows.x  # where cells are missing, NaN is equal to NaN
     weight = np.ones(rows.n) if rows.weight is None else rows.weight
     bits = (x + 0.0).view(np.uint64 if x.dtype == np.float64 else np.uint32)  # −0 becomes 0
     key = np.zeros(rows.n, dtype=np.uint64)
@@ -46,8 +49,8 @@ def merged(rows: Rows) -> tuple[FloatArray, FloatArray | None, FloatArray | None
     total = np.bincount(inverse, weights=weight)
     present = total > 0
     if len(first) == rows.n and bool((weight == weight[0]).all()):
-        return x, None, None
-    values = x[first]
+        return rows.points, None, None
+    values = rows.points[first]
     if bool((total[present] == total[present][0]).all()):
         order = np.argsort(first, kind="stable")  # equal weights: in order of appearance
     else:
@@ -119,7 +122,7 @@ def deterministic(rows: Rows, k: int, random_state: Any = None) -> Start:
     """PCA-Part and Lloyd's iterations on standardised columns: no random number is drawn."""
     weight = np.ones(rows.n) if rows.weight is None else rows.weight
     mean, scale = rows.mean(), np.sqrt(rows.variance())
-    x = (rows.x - mean) / np.where(scale > 0, scale, 1.0)
+    x = (rows.points - mean) / np.where(scale > 0, scale, 1.0)
     labels = np.where(weight > 0, 0, -1)
     errors = {0: _squared_error(x, weight, labels == 0)}
     for new in range(1, k):
@@ -192,11 +195,16 @@ def model_from_start(
     origin keep their digits.
     """
     anchor = rows.mean().astype(rows.x.dtype).astype(np.float64)
-    means, mass = _start_means(rows, start, k, anchor)
+    if rows.ground is None:
+        means, mass = _start_means(rows, start, k, anchor)
     covariance = None
     for _ in range(structure.start_passes):
         kind = structure.kind(covariance, rows.d)
-        stats = _start_statistics(rows, start, means, kind, anchor)
+        if rows.ground is None:
+            stats = _start_statistics(rows, start, means, kind, anchor)
+        else:
+            stats = _measured_statistics(rows, start, k, kind)
+            means, mass = stats.means(), stats.mass
         try:
             covariance = structure.fit(stats, covariance, floor)
             covariance.logdet  # noqa: B018
@@ -206,6 +214,22 @@ def model_from_start(
         raise AssertionError("a structure starts with at least one pass")
     mass = mass + 10 * np.finfo(np.float64).eps
     return GaussianModel(mass / mass.sum(), means, covariance, structure, floor, anchor)
+
+
+def _measured_statistics(rows: Rows, start: Start, k: int, kind: Any) -> Statistics:
+    """The same for measured rows, expected under the ground that starts stand on."""
+    means, covariance = rows.ground.components(k)
+    components = observed(means, covariance, rows.channel)
+    weight = np.ones(rows.n) if rows.weight is None else rows.weight
+    parts: Any = None
+    for low in range(0, rows.n, 8192):
+        batch = rows.batch(low, min(low + 8192, rows.n))
+        cut = start[low : low + 8192]
+        resp = (cut[:, None] == np.arange(k)).astype(np.float64) if cut.ndim == 1 else cut
+        resp = resp * weight[low : low + 8192, None]
+        part = components.statistics(batch.x, batch.channel, resp, kind)
+        parts = part if parts is None else parts.absorb(part)
+    return parts  # type: ignore[no-any-return]
 
 
 def _groups(start: Start, k: int) -> Any:

@@ -16,11 +16,13 @@ import numpy as np
 
 from mixtura.covariance import Covariance, Floor, Structure
 from mixtura.covariance.form import Form, Quadratic
+from mixtura.covariance.observed import Observed, observed
 from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
+from mixtura.fit.measured import MeasuredView
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.statistics import MomentKind, Statistics
-from mixtura.typing import FloatArray
+from mixtura.typing import FloatArray, View
 
 __all__ = ["GaussianModel", "gather"]
 
@@ -71,7 +73,7 @@ class GaussianModel:
         return self.structure.kind(self.covariance, self.d)
 
     @cached_property
-    def _kernels(self) -> dict[Any, tuple[Any, Form]]:
+    def _kernels(self) -> dict[Any, Any]:
         return {}
 
     def kernel(self, dtype: Any) -> tuple[Any, Form]:
@@ -93,7 +95,7 @@ class GaussianModel:
                 wide = self.covariance.form(means, const, np.float64)
                 compiled = compiled if wide.guarded else (np.dtype(np.float64), wide)
             self._kernels[key] = compiled
-        return self._kernels[key]
+        return self._kernels[key]  # type: ignore[no-any-return]
 
     def _needs_double(self, dtype: Any) -> bool:
         """Whether float32 would lose the moments of nearly collinear columns."""
@@ -104,9 +106,15 @@ class GaussianModel:
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}  # kernels are rebuilt
 
-    def at(self, rows: Rows) -> GaussianView:
+    def components(self, rows: Rows) -> Observed:
+        """The components as rows of a channel see them; made once and kept."""
+        if "observed" not in self._kernels:
+            self._kernels["observed"] = observed(self.means, self.covariance, rows.channel)
+        return self._kernels["observed"]  # type: ignore[no-any-return]
+
+    def at(self, rows: Rows) -> View:
         """Hold the model against a batch of rows."""
-        return GaussianView(self, rows)
+        return GaussianView(self, rows) if rows.channel is None else MeasuredView(self, rows)
 
     def maximise(self, stats: Statistics) -> GaussianModel:
         """The M-step.
@@ -147,6 +155,8 @@ class GaussianModel:
 
     def row_bytes(self, rows: Rows) -> int:
         """Bytes of working memory that one row of a batch takes."""
+        if rows.channel is not None:
+            return 8 * (int(rows.x.shape[1]) + self.components(rows).row_floats())
         dtype, form = self.kernel(rows.x.dtype)
         return int(dtype.itemsize * form.row_floats(self.d, self.k))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.arrays.linalg import logsumexp
 from mixtura.covariance import (
     Clipped,
     Covariance,
@@ -109,18 +110,25 @@ def sow(model: GaussianModel, rows: Rows, lost: FloatArray) -> GaussianModel:
     origin = np.arange(model.k)
     origin[lost] = heaviest
     model = replace(model, covariance=model.covariance.take(list(origin)))
-    weights, means = model.weights.copy(), model.means.copy()
+    weights, means, points = model.weights.copy(), model.means.copy(), rows.points
     rest = model.take(list(kept)) if len(kept) else model
-    density = rest.mixture().log_density(rows.x)
+    density = _log_density(rest, rows)
     if rows.weight is not None:
         density = np.where(rows.weight > 0, density, np.inf)
     for j in lost:
         worst = int(np.argmin(density))
-        means[j] = rows.x[worst]
+        means[j] = points[worst]
         weights[j] = 1.0 / model.k
-        near = ((rows.x - rows.x[worst]) / _scale(model)) ** 2
+        near = ((points - points[worst]) / _scale(model)) ** 2
         density = np.where(near.sum(axis=1) < model.d, np.inf, density)
     return replace(model, weights=weights / weights.sum(), means=means)
+
+
+def _log_density(model: GaussianModel, rows: Rows) -> FloatArray:
+    """Log density of each row as it was measured (n,)."""
+    if rows.channel is None:
+        return np.asarray(model.mixture().log_density(rows.x))
+    return np.concatenate([logsumexp(model.at(b).log_joint) for b in rows.batches(4096)])
 
 
 def _scale(model: GaussianModel) -> FloatArray:

@@ -23,6 +23,7 @@ from mixtura.covariance import Clipped, Floor, Structure, TiedCovariance, struct
 from mixtura.errors import InputError
 from mixtura.fit.driver import Fit, Step, run
 from mixtura.fit.engines import Dense
+from mixtura.fit.ground import grounded
 from mixtura.fit.initialise import deterministic, kmeans, model_from_start, nearest
 from mixtura.fit.model import GaussianModel
 from mixtura.fit.recover import on_floor, split_widest
@@ -142,7 +143,7 @@ def search(
     InputError
         When nothing could be fitted, with the reason of each trial.
     """
-    rows = replace(rows, weight=balanced(rows.weight))
+    rows = grounded(replace(rows, weight=balanced(rows.weight)))
     floor = make_floor(reg_covar, rows)
     counts, patient = _counts(n_components, rows)
     names = _structures(covariance_type, rows.d)
@@ -259,7 +260,7 @@ class _Hunt:
         fit: Fit | None = None
         total = np.nan
         try:
-            numbers = self.rows.n_meant * self.rows.d
+            numbers = self.rows.n_numbers
             if k > 1 and 2 * n_parameters > numbers:
                 raise InputError(
                     f"{n_parameters} parameters are too many for the table's {numbers:.0f} numbers"
@@ -430,7 +431,7 @@ def make_partitions(rows: Rows, k: int, n_init: int, seed: Any) -> list[FloatArr
     """
     if k == 1:
         return [np.where(np.ones(rows.n) if rows.weight is None else rows.weight > 0, 0, -1)]
-    part, x_all = rows, rows.x
+    part, x_all = rows, rows.points
     mean, variance = rows.mean(), rows.variance()
     standard = (x_all - mean) / np.sqrt(np.where(variance > 0, variance, 1.0))
     if rows.n > PARTITION_ROWS:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixtura.errors import InputError
+from mixtura.sources import gaps
 from mixtura.typing import FloatArray
 
 __all__ = ["Rows", "as_rows", "as_weights", "balanced"]
@@ -25,15 +26,20 @@ class Rows:
     Attributes
     ----------
     x : array (n, d)
-        Values; float32 stays float32.
+        Values; float32 stays float32. NaN where a cell is missing; where ``channel`` has an
+        operator, these are the p coordinates of y.
     weight : array (n,), optional
         Non-negative row weights; None means 1 each.
     y : array, optional
         Targets (regressions and experts).
-    channel : object, optional
-        How the rows were measured (noise, missing cells).
+    channel : Measured, optional
+        How the rows were measured (noise, missing cells); None where they are whole and exact.
     labels : array (n,), optional
         Known components (semi-supervised fits).
+    order : array (n,) of int, optional
+        Positions of the rows in the caller's table, where they were sorted.
+    ground : object, optional
+        Where starts may take measured rows to lie; see ``fit.ground``.
     """
 
     x: FloatArray
@@ -41,6 +47,8 @@ class Rows:
     y: Any = None
     channel: Any = None
     labels: Any = None
+    order: FloatArray | None = None
+    ground: Any = None
 
     @property
     def n(self) -> int:
@@ -49,8 +57,19 @@ class Rows:
 
     @property
     def d(self) -> int:
-        """Number of columns."""
-        return int(self.x.shape[1])
+        """Number of columns, of x and not of what was measured of it."""
+        return int(self.x.shape[1]) if self.channel is None else int(self.channel.d)
+
+    @property
+    def points(self) -> FloatArray:
+        """Whole rows (n, d): x itself, or where starts may take measured rows to lie."""
+        return self.x if self.ground is None else self.ground.points
+
+    @property
+    def n_numbers(self) -> float:
+        """Numbers that the table holds, weighted as ``n_meant``."""
+        share = 1.0 if self.channel is None else float(np.mean(self.channel.n_observed)) / self.d
+        return self.n_meant * self.d * share
 
     @property
     def n_present(self) -> int:
@@ -72,18 +91,26 @@ class Rows:
         cut = slice(start, stop)
         pick = {
             name: value[cut]
-            for name in ("weight", "y", "channel", "labels")
+            for name in ("weight", "y", "channel", "labels", "order")
             if (value := getattr(self, name)) is not None
         }
-        return replace(self, x=self.x[cut], **pick)
+        return replace(self, x=self.x[cut], ground=None, **pick)
 
     def batches(self, size: int) -> Iterator[Rows]:
         """Consecutive batches of at most ``size`` rows."""
         for start in range(0, self.n, size):
             yield self.batch(start, min(start + size, self.n))
 
+    @property
+    def _cells(self) -> FloatArray:
+        """Numbers in the columns of x, NaN where a cell is missing: for scales."""
+        projected = self.channel is not None and self.channel.operator is not None
+        return self.points if projected else self.x
+
     def mean(self) -> FloatArray:
         """Weighted mean (d,), summed in float64 batch by batch about the first row."""
+        if self.channel is not None:
+            return gaps.mean(self._cells, self.weight)
         shift = self.x[0].astype(np.float64)
         total = np.zeros(self.d)
         for rows in self.batches(65536):
@@ -94,6 +121,8 @@ class Rows:
     def variance(self) -> FloatArray:
         """Weighted variance of each column (d,), two passes, so no cancellation."""
         mean = self.mean()
+        if self.channel is not None:
+            return gaps.mean((self._cells - mean) ** 2, self.weight)
         total = np.zeros(self.d)
         for rows in self.batches(65536):
             square = (rows.x - mean) ** 2
@@ -107,16 +136,9 @@ class Rows:
         selection of them is used.
         """
         some = slice(None, None, -(-self.n // 100_000))
-        x = self.x[some]
+        x = self._cells[some]
         weight = np.ones(len(x)) if self.weight is None else self.weight[some]
-        scale = np.empty(self.d)
-        for j in range(self.d):
-            order = np.argsort(x[:, j], kind="stable")
-            below = np.cumsum(weight[order])
-            low, high = np.searchsorted(below, np.array([0.25, 0.75]) * below[-1])
-            spread = float(x[order[min(high, len(x) - 1)], j]) - float(x[order[low], j])
-            scale[j] = spread / 1.349 if spread > 0 else np.inf
-        return scale
+        return np.array([gaps.robust_scale(x[:, j], weight) for j in range(self.d)])
 
 
 def balanced(weight: FloatArray | None) -> FloatArray | None:

@@ -61,6 +61,19 @@ class MomentKind:
         """Packed moment (f,) of component j, whose rows x (b, d) stand about its own anchor."""
         return np.asarray(r @ self.phi(x), dtype=np.float64)
 
+    def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
+        """Packed moments (k, f) of mass (k,) that is spread by covariances, which may be singular.
+
+        Parameters
+        ----------
+        covariance : Covariance
+            With k components; ``diagonal``, ``matmul`` and ``dense`` are asked for.
+        """
+        values, vectors = np.linalg.eigh(covariance.dense())
+        roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        each = [self.gather_one(np.ones(len(f)), f.T, j) for j, f in enumerate(roots)]
+        return np.asarray(mass[:, None] * np.stack(each))
+
     def unpack(self, packed: FloatArray, d: int) -> Any:
         """The moment in the shape in which a structure wants it."""
         return packed
@@ -78,6 +91,9 @@ class Trace(MomentKind):
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         return np.asarray(np.einsum("kj,kj->k", u, v)[:, None])
 
+    def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
+        return np.asarray((mass * covariance.diagonal().sum(axis=1))[:, None])
+
     def unpack(self, packed: FloatArray, d: int) -> FloatArray:
         """tr M / d, the mean variance (k,)."""
         return packed[:, 0] / d
@@ -94,6 +110,9 @@ class Diagonal(MomentKind):
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         return u * v
+
+    def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
+        return np.asarray(mass[:, None] * covariance.diagonal())
 
 
 @lru_cache(maxsize=32)
@@ -124,6 +143,10 @@ class Full(MomentKind):
         syrk = get_blas_funcs("syrk", (scaled,))
         moment = syrk(1.0, scaled.T)  # the upper triangle of xᵀ diag(r) x
         return np.asarray(moment[triangle(x.shape[1])], dtype=np.float64)
+
+    def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
+        rows, cols = triangle(covariance.d)
+        return np.asarray(mass[:, None] * covariance.dense()[:, rows, cols])
 
     def unpack(self, packed: FloatArray, d: int) -> FloatArray:
         rows, cols = triangle(d)
@@ -166,6 +189,13 @@ class Projected(MomentKind):
         product = x.T @ (r[:, None] * (x @ basis))
         return np.concatenate([product.ravel(), r @ (x * x)]).astype(np.float64)
 
+    def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
+        k = len(mass)
+        basis = np.broadcast_to(self.basis, (k, *self.basis.shape[1:]))
+        product = np.broadcast_to(covariance.matmul(basis), basis.shape).reshape(k, -1)
+        packed = np.concatenate([product, covariance.diagonal()], axis=1)
+        return np.asarray(mass[:, None] * packed)
+
     def unpack(self, packed: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
         """(S β (k, d, r), diag S (k, d))."""
         cut = d * int(self.basis.shape[2])
@@ -193,6 +223,9 @@ class Pooled(MomentKind):
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
         return self.inner.gather_one(r, x, 0)
+
+    def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
+        return np.asarray(self.inner.of_covariance(mass, covariance).sum(axis=0, keepdims=True))
 
     def unpack(self, packed: FloatArray, d: int) -> Any:
         return self.inner.unpack(packed, d)

@@ -1,0 +1,106 @@
+r"""Densities of rows that were measured: with gaps, with noise, or through operators.
+
+For y = A x + e, e ~ N(0, S), log p(y) = log Σₖ exp(log wₖ + log N(y; A μₖ, A Σₖ Aᵀ + S)): a missing
+cell is left out, and a row of which nothing was seen has density 1. Whole and exact rows go the
+ordinary way, so that a row's density does not depend on the other rows of the call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixtura.arrays.linalg import log_softmax, logsumexp
+from mixtura.arrays.parallel import each_batch
+from mixtura.channels import Measured, measured
+from mixtura.covariance.observed import observed
+from mixtura.mixture import density
+from mixtura.typing import FloatArray
+
+if TYPE_CHECKING:
+    from mixtura.mixture.mixture import Mixture
+
+__all__ = ["log_density", "log_joint", "responsibilities"]
+
+#: Bytes of working memory for one batch.
+BATCH_BYTES = 8 * 2**20
+
+
+def log_density(
+    mix: Mixture, x: FloatArray, *, noise: Any = None, operators: Any = None
+) -> FloatArray:
+    """Log density of each row as it was measured, in nats: (n,).
+
+    Parameters
+    ----------
+    mix : Mixture
+    x : array (n, d), or (n, p) with operators
+        Finite, or NaN where a cell is missing.
+    noise : number or array, optional
+        Variances: a number, (p,), (n, p), (p, p) or (n, p, p). Where n = p, a square array is read
+        as (n, p).
+    operators : array (p, d) or (n, p, d), optional
+
+    Raises
+    ------
+    InputError
+        See ``channels.measured``.
+
+    Examples
+    --------
+    >>> import numpy as np, mixtura as mx
+    >>> from mixtura.mixture.measured import log_density
+    >>> mix = mx.Mixture([1.0], [[0.0, 0.0]], [1.0])
+    >>> log_density(mix, np.array([[0.0, np.nan]])) - mix.marginal([0]).log_density([[0.0]])
+    array([0.])
+    """
+    return np.asarray(logsumexp(log_joint(mix, x, noise=noise, operators=operators)))
+
+
+def responsibilities(
+    mix: Mixture, x: FloatArray, *, noise: Any = None, operators: Any = None
+) -> FloatArray:
+    """P(component | row) (n, k); the weights where nothing was seen of a row."""
+    joint = log_joint(mix, x, noise=noise, operators=operators)
+    return np.asarray(np.exp(log_softmax(joint)))
+
+
+def log_joint(
+    mix: Mixture, x: FloatArray, *, noise: Any = None, operators: Any = None
+) -> FloatArray:
+    """Log wₖ + log N(y; A μₖ, A Σₖ Aᵀ + S): (n, k)."""
+    if noise is None and operators is None:
+        return _with_gaps(mix, x)
+    arrival = measured(x, noise, operators, d=mix.d)
+    if arrival is None:
+        return np.asarray(density.log_joint(mix, x))
+    return arrival.returned(_joint(mix, arrival.sorted(x), arrival.channel))
+
+
+def _with_gaps(mix: Mixture, x: FloatArray) -> FloatArray:
+    """Whole rows by the kernel of whole rows, the others by theirs."""
+    gaps = np.isnan(x).any(axis=1)
+    if not gaps.any():
+        return np.asarray(density.log_joint(mix, x))
+    out = np.empty((len(x), mix.k))
+    out[~gaps] = density.log_joint(mix, x[~gaps])
+    arrival = measured(x[gaps], d=mix.d)
+    if arrival is None:
+        raise AssertionError("rows with gaps have a channel")
+    out[gaps] = arrival.returned(_joint(mix, arrival.sorted(x[gaps]), arrival.channel))
+    return out
+
+
+def _joint(mix: Mixture, y: FloatArray, channel: Measured) -> FloatArray:
+    components = observed(np.asarray(mix.means), mix.covariance, channel)
+    out = np.empty((len(y), mix.k))
+
+    def work(start: int, stop: int) -> None:
+        cut = slice(start, stop)
+        out[cut] = mix.log_weights + components.log_density(y[cut], channel[cut])
+
+    size = int(np.clip(BATCH_BYTES // (8 * components.row_floats()), 64, 8192))
+    components.log_density(y[:1], channel[:1])  # factors once, before the threads
+    each_batch(work, len(y), size)
+    return out
