@@ -30,7 +30,7 @@ from mixtura.arrays.namespace import as_float, freeze, join, namespace
 from mixtura.covariance.base import Covariance, Structure
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded
-from mixtura.covariance.full import FullCovariance
+from mixtura.covariance.full import MAX_QUADRATIC_COLUMNS, FullCovariance
 from mixtura.errors import ConstructionError, InputError, NotPositiveDefiniteError
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Statistics
@@ -159,8 +159,8 @@ class KroneckerCovariance(Covariance):
     def form(
         self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
     ) -> Form:
-        if guarded is False:
-            return FullCovariance(self.dense()).form(means, const, dtype, guarded=False)
+        if guarded is False or (guarded is None and self.d <= MAX_QUADRATIC_COLUMNS):
+            return FullCovariance(self.dense()).form(means, const, dtype, guarded=guarded)
         return Guarded(means, const, self.row_whitener(dtype))
 
     def row_whitener(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
