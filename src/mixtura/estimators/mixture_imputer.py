@@ -68,8 +68,8 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
     array([[ 1. ,  2.1],
            [ 2. ,  3.9],
            [ 3. ,  6.2],
-           [ 4. ,  8.1],
-           [ 5. , 10.1]])
+           [ 4. ,  8.2],
+           [ 4.9, 10.1]])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
