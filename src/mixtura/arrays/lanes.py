@@ -175,7 +175,7 @@ def row_log_density(
     base: FloatArray,
     out: FloatArray,
 ) -> int:
-    """Log N(y; A μ, A Σ Aᵀ + S) of rows (b, p) for all components, written to ``out`` (b, k).
+    """Log N(y; A μ, A Σ Aᵀ + S) of rows (b, p) for all components, written to ``out`` (k, b).
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def row_log_density(
                 for lane in range(width):
                     logdet[lane] += z[i, lane] * z[i, lane] + seen[i, lane] * LOG_2PI
             for lane in range(width):
-                out[low + lane, j] = -0.5 * logdet[lane]
+                out[j, low + lane] = -0.5 * logdet[lane]
     return -1
 
 
@@ -230,7 +230,7 @@ def row_moments(
     first: FloatArray,
     second: FloatArray,
 ) -> int:
-    """Add Σ r E[ξ] to ``first`` (k, d) and Σ r E[ξ ξᵀ] to ``second`` (k, d, d)."""
+    """Add Σ r E[ξ] to ``first`` (k, d), Σ r E[ξ ξᵀ] to ``second`` (k, d, d); ``resp`` is (k, b)."""
     b, p = y.shape
     k, d = means.shape
     tile, lower = _tile(p, d), len(operator) == 0
@@ -250,7 +250,7 @@ def row_moments(
             _loadings(t, width, lower, w)
             mass = 0.0
             for lane in range(width):
-                r[lane] = resp[low + lane, j]
+                r[lane] = resp[j, low + lane]
                 mass += r[lane]
             for c in range(d):
                 for lane in range(width):

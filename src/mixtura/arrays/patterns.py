@@ -145,7 +145,7 @@ def group_log_density(
     sigma: FloatArray,
     out: FloatArray,
 ) -> int:
-    """Log N(y; m, T) of rows (b, p) for all components, written to ``out`` (b, k).
+    """Log N(y; m, T) of rows (b, p) for all components, written to ``out`` (k, b).
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def group_log_density(
                     for t in range(width):
                         delta[t] += z[i, t] * z[i, t]
                 for t in range(width):
-                    out[low + start + t, j] = const - 0.5 * delta[t]
+                    out[j, low + start + t] = const - 0.5 * delta[t]
     return -1
 
 
@@ -201,7 +201,7 @@ def group_moments(
 ) -> int:
     """Add Σ r E[ξ] to ``first`` (k, d) and Σ r E[ξ ξᵀ] to ``second`` (k, d, d).
 
-    Parameters as of ``group_log_density``; ``base`` is B (k, p, d), ``resp`` (b, k).
+    Parameters as of ``group_log_density``; ``base`` is B (k, p, d), ``resp`` (k, b).
     """
     p, k, d = y.shape[1], means.shape[0], base.shape[2]
     index = np.empty(p, dtype=np.int64)
@@ -225,7 +225,7 @@ def group_moments(
                 width = min(TILE, n - start)
                 _whiten(cells, start, width, means[j], index, count, factor, inverse, z)
                 for t in range(width):
-                    r[t] = resp[low + start + t, j]
+                    r[t] = resp[j, low + start + t]
                     mass += r[t]
                 for i in range(count):
                     total = 0.0

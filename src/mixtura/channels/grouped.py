@@ -93,15 +93,15 @@ class Grouped(Measured):
         self, y: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, int]:
         *seen, _ = self._seen(means, factor)
-        out = np.empty((len(y), len(means)))
-        return out, call(group_log_density, plain(y), *seen, out)
+        out = np.empty((len(means), len(y)))  # rows lie along the inner axis
+        return out.T, call(group_log_density, plain(y), *seen, out)
 
     def moments(
         self, y: FloatArray, resp: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, FloatArray, int]:
         first, second = np.zeros(means.shape), np.zeros(factor.shape)
         seen = self._seen(means, factor)
-        return first, second, call(group_moments, plain(y), *seen, plain(resp), first, second)
+        return first, second, call(group_moments, plain(y), *seen, plain(resp.T), first, second)
 
     def centres(
         self, y: FloatArray, mean: FloatArray, factor: FloatArray

@@ -77,15 +77,15 @@ class Rowwise(Measured):
     def log_density(
         self, y: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, int]:
-        out = np.empty((len(y), len(means)))
-        return out, call(row_log_density, plain(y), *self._seen(means, factor), out)
+        out = np.empty((len(means), len(y)))  # rows lie along the inner axis
+        return out.T, call(row_log_density, plain(y), *self._seen(means, factor), out)
 
     def moments(
         self, y: FloatArray, resp: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, FloatArray, int]:
         first, second = np.zeros(means.shape), np.zeros(factor.shape)
         seen = self._seen(means, factor)
-        return first, second, call(row_moments, plain(y), *seen, plain(resp), first, second)
+        return first, second, call(row_moments, plain(y), *seen, plain(resp.T), first, second)
 
     def centres(
         self, y: FloatArray, mean: FloatArray, factor: FloatArray
