@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixtura.channels.censored import Censored
 from mixtura.channels.grouped import Grouped
+from mixtura.channels.limits import as_limits
 from mixtura.channels.measured import Measured
 from mixtura.channels.noises import as_noise, as_operators
 from mixtura.channels.rowwise import Rowwise
@@ -40,7 +42,12 @@ class Arrival(NamedTuple):
 
 
 def measured(
-    x: FloatArray, noise: Any = None, operators: Any = None, *, d: int | None = None
+    x: FloatArray,
+    noise: Any = None,
+    operators: Any = None,
+    censored: Any = None,
+    *,
+    d: int | None = None,
 ) -> Arrival | None:
     """How the rows of a table were measured; None where they are whole and exact.
 
@@ -53,14 +60,18 @@ def measured(
         as (n, p). Infinity stands for a missing cell.
     operators : array (p, d) or (n, p, d), optional
         A of y = A x + e, where the rows of the table are y.
+    censored : pair (lower, upper), optional
+        Limits of detection, each None, a number, (p,) or (n, p): of a cell at or beyond its limit
+        no more is known than that.
     d : int, optional
         Columns that x must have.
 
     Raises
     ------
     InputError
-        For noise that is negative, NaN, asymmetric, indefinite or of another shape, and for
-        operators of another shape.
+        For noise that is negative, NaN, asymmetric, indefinite or of another shape, for operators
+        of another shape, for limits that are not in order, and for limits beside operators or
+        correlated noise.
     """
     n, p = x.shape
     missing = np.isnan(x)
@@ -75,10 +86,19 @@ def measured(
     quiet = (variance is None or not variance.any()) and (
         covariance is None or not covariance.any()
     )
-    if a is None and quiet and not missing.any():
+    beyond = None if censored is None else _intervals(x, censored)
+    if beyond is not None and (a is not None or covariance is not None):
+        raise InputError(
+            "expected censored cells with independent noise alone, got them with "
+            f"{'operators' if a is not None else 'correlated noise'}; pass noise as variances of "
+            f"shape ({p},) or ({n}, {p})"
+        )
+    if a is None and quiet and beyond is None and not missing.any():
         return None
     each = np.zeros((n, p)) if variance is None else np.broadcast_to(variance, (n, p))
     each = np.where(missing, np.inf, each)
+    if beyond is not None:
+        return _censored(each, *beyond)
     if (a is None or a.ndim == 2) and (covariance is None or covariance.ndim == 2):
         first, group = _groups(each)
         if len(first) <= max(1, MOST_GROUPS * n):
@@ -91,6 +111,36 @@ def measured(
     if a is not None:
         a = np.broadcast_to(a, (n, *a.shape[-2:]))
     return Arrival(Rowwise(each, columns, covariance, a), None)
+
+
+def _intervals(x: FloatArray, censored: Any) -> tuple[FloatArray, FloatArray] | None:
+    """Where censored cells are known to lie, −inf to inf for others; None where there are none."""
+    low, high = as_limits(censored, x.shape[0], x.shape[1], "censored")
+    below, above = x <= low, x >= high  # NaN is neither
+    if not (below.any() or above.any()):
+        return None
+    return np.where(above, high, -np.inf), np.where(below, low, np.inf)
+
+
+def _censored(each: FloatArray, lower: FloatArray, upper: FloatArray) -> Arrival:
+    """Rows with censored cells, sorted so that those censored alike lie together."""
+    n, d = each.shape
+    cells = np.isfinite(lower) | np.isfinite(upper)
+    cells &= np.isfinite(each)  # an infinite variance: missing
+    lower, upper = np.where(cells, lower, -np.inf), np.where(cells, upper, np.inf)
+    first, group = _groups(np.hstack([each, cells]))
+    alike = len(first) <= max(1, MOST_GROUPS * n)
+    if not alike:
+        first, group = _groups(np.hstack([np.isinf(each), cells]).astype(np.float64))
+    order = np.argsort(group, kind="stable")
+    each, lower, upper, group = each[order], lower[order], upper[order], group[order]
+    hidden = np.where(cells[order], np.inf, each)
+    if alike:
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        seen: Measured = Grouped(hidden[starts], group, d)
+    else:
+        seen = Rowwise(hidden, d)
+    return Arrival(Censored(seen, each, lower, upper, group, alike, d), order)
 
 
 def _groups(values: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -51,10 +51,23 @@ class Measured(ABC):
         """Which coordinates of y were not observed (n, p)."""
 
     @property
+    def censored(self) -> FloatArray:
+        """Which coordinates of y are known by an interval alone (n, p)."""
+        return np.zeros_like(self.missing)
+
+    @property
     def n_observed(self) -> FloatArray:
         """Observed coordinates of each row (n,)."""
         missing = self.missing
         return np.asarray(missing.shape[1] - missing.sum(axis=1))
+
+    def shown(self, y: FloatArray) -> FloatArray:
+        """Rows (n, p) with NaN in the place of what was not observed."""
+        return np.where(self.missing, np.nan, y)
+
+    def row_floats(self, k: int) -> int:
+        """Floating point numbers of working memory per row and k components, compiled."""
+        return 2 * (k + self.d)
 
     @abstractmethod
     def runs(self) -> Iterator[Run]:

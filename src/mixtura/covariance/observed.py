@@ -95,7 +95,7 @@ class Observed:
         rows = y[run.start : run.stop, run.observed].astype(np.float64)
         return np.asarray(rows.T[None] - channel.images(self.means, run)[:, :, None])
 
-    def row_floats(self) -> int:
+    def row_floats(self, channel: Measured) -> int:
         """Floating point numbers of working memory per row."""
         return 4 * self.means.size
 
@@ -132,8 +132,8 @@ class Compiled(Observed):
         _check(failed)
         return out
 
-    def row_floats(self) -> int:
-        return 2 * sum(self.means.shape)
+    def row_floats(self, channel: Measured) -> int:
+        return channel.row_floats(len(self.means))
 
 
 def observed(means: FloatArray, covariance: Covariance, channel: Measured) -> Observed:

@@ -188,6 +188,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         sample_weight: Any = None,
         noise: Any = None,
         operators: Any = None,
+        censored: Any = None,
+        selection: Any = None,
     ) -> GaussianMixture:
         """Fit the mixture.
 
@@ -206,6 +208,17 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             missing cell; where n = d, a square array is read as (n, d).
         operators : array (p, d) or (n, p, d), optional
             A of y = A x + e, where the rows of X (n, p) are y and the mixture is that of x.
+        censored : pair (lower, upper), optional
+            Limits of detection, each None, a number, (d,) for columns or (n, d) for cells. A cell
+            at or below its lower limit, or at or above its upper one, is known only to lie there
+            (Tobin 1958). Exact for one such cell in a row, and for any number where the structure
+            takes their columns for independent; several correlated ones are refused.
+        selection : pair (lower, upper) or callable, optional
+            By what rule rows came into X. Bounds, shaped as limits: rows outside of them were not
+            recorded (truncation), in closed form for bounds on one column or on columns that the
+            structure takes for independent. A function from x (m, d) to the probability (m,) that
+            a row is recorded: by 4096 quasi-random numbers per component. The mixture fitted is
+            that of all rows, recorded or not.
 
         Returns
         -------
@@ -214,10 +227,11 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         Raises
         ------
         InputError
-            For noise that is negative, NaN or indefinite, for shapes that do not agree, and for
-            rows (of positive weight) or columns of which no cell is known.
+            For noise that is negative, NaN or indefinite, for shapes that do not agree, for rows
+            (of positive weight) or columns of which no cell is known, for columns in which every
+            cell is censored, and for rows that the selection would not have kept.
         """
-        self._fit(X, sample_weight, noise, operators)
+        self._fit(X, sample_weight, noise, operators, censored, selection)
         return self
 
     def fit_predict(
@@ -227,16 +241,29 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         sample_weight: Any = None,
         noise: Any = None,
         operators: Any = None,
+        censored: Any = None,
+        selection: Any = None,
     ) -> FloatArray:
         """Fit, and return the most probable component of each row (n,)."""
-        x = self._fit(X, sample_weight, noise, operators)
-        resp = measured.responsibilities(self.mixture_, x, noise=noise, operators=operators)
+        x = self._fit(X, sample_weight, noise, operators, censored, selection)
+        resp = measured.responsibilities(
+            self.mixture_, x, noise=noise, operators=operators, censored=censored
+        )
         return np.asarray(resp.argmax(axis=1))
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _fit(self, X: Any, sample_weight: Any, noise: Any, operators: Any) -> FloatArray:
+    def _fit(
+        self,
+        X: Any,
+        sample_weight: Any,
+        noise: Any,
+        operators: Any,
+        censored: Any,
+        selection: Any,
+    ) -> FloatArray:
         x = as_rows(table(self, X, operators, reset=True, min_rows=2))
-        rows = arrive(x, balanced(as_weights(sample_weight, len(x))), noise, operators)
+        weight = balanced(as_weights(sample_weight, len(x)))
+        rows = arrive(x, weight, noise, operators, censored, selection)
         with managed(self):
             report = fit_context(self, X)
             if self._searches():
@@ -440,7 +467,14 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         check_is_fitted(self)
         return table(self, X, operators)
 
-    def score_samples(self, X: Any, noise: Any = None, operators: Any = None) -> FloatArray:
+    def score_samples(
+        self,
+        X: Any,
+        noise: Any = None,
+        operators: Any = None,
+        censored: Any = None,
+        selection: Any = None,
+    ) -> FloatArray:
         """Log density of each row, in nats (n,).
 
         Parameters
@@ -450,9 +484,14 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             known has density 1.
         noise, operators : optional
             As in ``fit``: the density of what was measured, errors included.
+        censored : optional
+            As in ``fit``: a censored cell counts with the probability of its interval.
+        selection : optional
+            As in ``fit``: the density among the rows that are recorded.
         """
         x = self._rows(X, operators)
-        density = measured.log_density(self.mixture_, x, noise=noise, operators=operators)
+        how = {"noise": noise, "operators": operators, "censored": censored}
+        density = measured.log_density(self.mixture_, x, selection=selection, **how)
         return np.asarray(density, dtype=x.dtype)
 
     def score(
@@ -462,26 +501,34 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         sample_weight: Any = None,
         noise: Any = None,
         operators: Any = None,
+        censored: Any = None,
+        selection: Any = None,
     ) -> float:
-        """Mean log density per row (weighted)."""
-        density = self.score_samples(X, noise, operators)
+        """Mean log density per row (weighted); parameters as in ``score_samples``."""
+        density = self.score_samples(X, noise, operators, censored, selection)
         weight = as_weights(sample_weight, len(density))
         return float(np.average(density.astype(np.float64), weights=weight))
 
-    def predict(self, X: Any, noise: Any = None, operators: Any = None) -> FloatArray:
+    def predict(
+        self, X: Any, noise: Any = None, operators: Any = None, censored: Any = None
+    ) -> FloatArray:
         """The most probable component of each row (n,); parameters as in ``score_samples``."""
-        return np.asarray(self._responsibilities(X, noise, operators)[0].argmax(axis=1))
+        resp, _ = self._responsibilities(X, noise, operators, censored)
+        return np.asarray(resp.argmax(axis=1))
 
-    def predict_proba(self, X: Any, noise: Any = None, operators: Any = None) -> FloatArray:
+    def predict_proba(
+        self, X: Any, noise: Any = None, operators: Any = None, censored: Any = None
+    ) -> FloatArray:
         """Responsibilities (n, k); parameters as in ``score_samples``."""
-        resp, x = self._responsibilities(X, noise, operators)
+        resp, x = self._responsibilities(X, noise, operators, censored)
         return np.asarray(resp, dtype=x.dtype)
 
     def _responsibilities(
-        self, X: Any, noise: Any, operators: Any
+        self, X: Any, noise: Any, operators: Any, censored: Any
     ) -> tuple[FloatArray, FloatArray]:
         x = self._rows(X, operators)
-        return measured.responsibilities(self.mixture_, x, noise=noise, operators=operators), x
+        how = {"noise": noise, "operators": operators, "censored": censored}
+        return measured.responsibilities(self.mixture_, x, **how), x
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Draw rows, shuffled.
@@ -514,21 +561,33 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         return int(self._model.n_parameters)
 
     def bic(
-        self, X: Any, sample_weight: Any = None, noise: Any = None, operators: Any = None
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        noise: Any = None,
+        operators: Any = None,
+        censored: Any = None,
+        selection: Any = None,
     ) -> float:
         """Bayesian information criterion; lower is better. n is the sum of weights."""
-        loglik, n = self._total(X, sample_weight, noise, operators)
+        loglik, n = self._total(X, sample_weight, noise, operators, censored, selection)
         return float(-2 * loglik + self._n_parameters() * np.log(n))
 
     def aic(
-        self, X: Any, sample_weight: Any = None, noise: Any = None, operators: Any = None
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        noise: Any = None,
+        operators: Any = None,
+        censored: Any = None,
+        selection: Any = None,
     ) -> float:
         """Akaike information criterion; lower is better."""
-        loglik, _ = self._total(X, sample_weight, noise, operators)
+        loglik, _ = self._total(X, sample_weight, noise, operators, censored, selection)
         return -2 * loglik + 2 * self._n_parameters()
 
-    def _total(self, X: Any, sample_weight: Any, noise: Any, operators: Any) -> tuple[float, float]:
-        density = self.score_samples(X, noise, operators).astype(np.float64)
+    def _total(self, X: Any, sample_weight: Any, *how: Any) -> tuple[float, float]:
+        density = self.score_samples(X, *how).astype(np.float64)
         weight = as_weights(sample_weight, len(density))
         if weight is None:
             return float(density.sum()), float(len(density))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mixtura.arrays.parallel import each_batch
-from mixtura.channels import measured
+from mixtura.channels import as_selection, measured
 from mixtura.covariance import (
     Clipped,
     Covariance,
@@ -64,7 +64,12 @@ class Ground:
 
 
 def arrive(
-    x: FloatArray, weight: FloatArray | None, noise: Any = None, operators: Any = None
+    x: FloatArray,
+    weight: FloatArray | None,
+    noise: Any = None,
+    operators: Any = None,
+    censored: Any = None,
+    selection: Any = None,
 ) -> Rows:
     """Rows for a fit, from a table at the door.
 
@@ -73,21 +78,31 @@ def arrive(
     x : array (n, p)
         NaN where a cell is missing.
     weight : array (n,), optional
-    noise, operators : optional
+    noise, operators, censored : optional
         See ``channels.measured``.
+    selection : optional
+        See ``channels.as_selection``.
 
     Raises
     ------
     InputError
-        For noise or operators that cannot be used, and for rows or columns without any cell.
+        For noise, operators, limits or selections that cannot be used, and for rows or columns
+        without any cell.
     """
-    arrival = measured(x, noise, operators)
+    if selection is not None and (noise is not None or operators is not None):
+        raise InputError(
+            f"expected selection without {'noise' if noise is not None else 'operators'}, got "
+            "both; what was selected by noisy values has no closed form here"
+        )
+    chosen = as_selection(selection, x)
+    arrival = measured(x, noise, operators, censored)
     if arrival is None:
-        return Rows(x, weight)
-    x, weight = arrival.sorted(x), arrival.sorted(weight)
+        return Rows(x, weight, selection=chosen)
+    _check_apart(chosen, arrival.channel.censored)
+    x, weight, chosen = arrival.sorted(x), arrival.sorted(weight), arrival.sorted(chosen)
     order = np.arange(len(x)) if arrival.order is None else arrival.order
-    missing = arrival.channel.missing
-    x = np.where(missing, np.nan, x)  # cells of infinite variance too
+    missing, hidden = arrival.channel.missing, arrival.channel.censored
+    x = arrival.channel.shown(x)  # NaN in cells of infinite variance too
     present = np.ones(len(x), dtype=bool) if weight is None else weight > 0
     empty = present & missing.all(axis=1)
     if empty.any():
@@ -102,7 +117,27 @@ def arrive(
             "expected at least one observed cell in every column, got none in column "
             f"{', '.join(str(j) for j in np.flatnonzero(bare)[:10])}; leave such columns out"
         )
-    return grounded(Rows(x, weight, channel=arrival.channel, order=order))
+    unknown = (missing | hidden)[present].all(axis=0)
+    if unknown.any():
+        raise InputError(
+            "expected some values within the limits in every column, got none in column "
+            f"{', '.join(str(j) for j in np.flatnonzero(unknown)[:10])}, where every cell is "
+            "censored; leave such columns out, or check the limits"
+        )
+    rows = Rows(x, weight, channel=arrival.channel, selection=chosen, order=order)
+    return grounded(rows)
+
+
+def _check_apart(chosen: Any, censored: FloatArray) -> None:
+    """Refuse cells that are censored in columns by which rows were selected."""
+    if chosen is None or not censored.any():
+        return
+    both = [j for j in chosen.columns if censored[:, j].any()]
+    if both:
+        raise InputError(
+            "expected known values in the columns of the selection, got censored cells in column "
+            f"{both[0]}; censor and select by different columns"
+        )
 
 
 def grounded(rows: Rows) -> Rows:
@@ -111,14 +146,15 @@ def grounded(rows: Rows) -> Rows:
         return rows
     mean, variance = _first_guess(rows)
     covariance: Covariance = DiagonalCovariance(variance[None])
-    dense = rows.d <= MAX_COLUMNS
+    several = bool((rows.channel.censored.sum(axis=1) > 1).any())  # exact where independent
+    dense = rows.d <= MAX_COLUMNS and not several
     if dense:
         covariance = FullCovariance(np.diag(variance)[None])
     scale = np.sqrt(variance)
     floor = Clipped(scale, SHARE)
     rule = Full() if dense else Diagonal()
     model = GaussianModel(np.ones(1), mean[None], covariance, rule, floor, mean)
-    model = run(model, rows, Dense(), max_iter=STEPS, tol=TOLERANCE).model
+    model = run(model, replace(rows, selection=None), Dense(), max_iter=STEPS, tol=TOLERANCE).model
     points = np.empty((rows.n, rows.d))
 
     def fill(start: int, stop: int) -> None:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.arrays.linalg import cholesky
 from mixtura.covariance import Covariance, Floor, Structure
 from mixtura.covariance.form import Form, Quadratic
 from mixtura.covariance.observed import Observed, observed
 from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
 from mixtura.fit.measured import MeasuredView
+from mixtura.fit.selection import SelectedView
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.statistics import MomentKind, Statistics
@@ -114,7 +116,15 @@ class GaussianModel:
 
     def at(self, rows: Rows) -> View:
         """Hold the model against a batch of rows."""
-        return GaussianView(self, rows) if rows.channel is None else MeasuredView(self, rows)
+        view = GaussianView(self, rows) if rows.channel is None else MeasuredView(self, rows)
+        return view if rows.selection is None else SelectedView(self, view, rows.selection)
+
+    def unseen(self, selection: Any) -> Any:
+        """The mass that a selection hides of the components; made once and kept."""
+        if "unseen" not in self._kernels:
+            factor = cholesky(np.asarray(self.covariance.dense()))
+            self._kernels["unseen"] = selection.unseen(self.means, factor)
+        return self._kernels["unseen"]
 
     def maximise(self, stats: Statistics) -> GaussianModel:
         """The M-step.
@@ -156,7 +166,7 @@ class GaussianModel:
     def row_bytes(self, rows: Rows) -> int:
         """Bytes of working memory that one row of a batch takes."""
         if rows.channel is not None:
-            return 8 * (int(rows.x.shape[1]) + self.components(rows).row_floats())
+            return 8 * (int(rows.x.shape[1]) + self.components(rows).row_floats(rows.channel))
         dtype, form = self.kernel(rows.x.dtype)
         return int(dtype.itemsize * form.row_floats(self.d, self.k))
 

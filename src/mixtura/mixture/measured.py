@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixtura.arrays.linalg import log_softmax, logsumexp
+from mixtura.arrays.linalg import cholesky, log_softmax, logsumexp
 from mixtura.arrays.parallel import each_batch
-from mixtura.channels import Measured, measured
+from mixtura.channels import Measured, as_selection, measured
 from mixtura.covariance.observed import observed
 from mixtura.mixture import density
 from mixtura.typing import FloatArray
@@ -28,7 +28,13 @@ BATCH_BYTES = 8 * 2**20
 
 
 def log_density(
-    mix: Mixture, x: FloatArray, *, noise: Any = None, operators: Any = None
+    mix: Mixture,
+    x: FloatArray,
+    *,
+    noise: Any = None,
+    operators: Any = None,
+    censored: Any = None,
+    selection: Any = None,
 ) -> FloatArray:
     """Log density of each row as it was measured, in nats: (n,).
 
@@ -41,11 +47,15 @@ def log_density(
         Variances: a number, (p,), (n, p), (p, p) or (n, p, p). Where n = p, a square array is read
         as (n, p).
     operators : array (p, d) or (n, p, d), optional
+    censored : pair (lower, upper), optional
+        Limits of detection; of a cell at or beyond them, the probability is taken.
+    selection : pair (lower, upper) or callable, optional
+        The density is that among the rows that were kept: p(x) s(x) / S.
 
     Raises
     ------
     InputError
-        See ``channels.measured``.
+        See ``channels.measured`` and ``channels.as_selection``.
 
     Examples
     --------
@@ -55,24 +65,40 @@ def log_density(
     >>> log_density(mix, np.array([[0.0, np.nan]])) - mix.marginal([0]).log_density([[0.0]])
     array([0.])
     """
-    return np.asarray(logsumexp(log_joint(mix, x, noise=noise, operators=operators)))
+    out = logsumexp(log_joint(mix, x, noise=noise, operators=operators, censored=censored))
+    chosen = as_selection(selection, x)
+    if chosen is not None:
+        factor = cholesky(np.asarray(mix.covariance.dense()))
+        seen = chosen.unseen(np.asarray(mix.means), factor).log_seen
+        out = out + chosen.log_kept - logsumexp(mix.log_weights + seen)[chosen.index]
+    return np.asarray(out)
 
 
 def responsibilities(
-    mix: Mixture, x: FloatArray, *, noise: Any = None, operators: Any = None
+    mix: Mixture,
+    x: FloatArray,
+    *,
+    noise: Any = None,
+    operators: Any = None,
+    censored: Any = None,
 ) -> FloatArray:
     """P(component | row) (n, k); the weights where nothing was seen of a row."""
-    joint = log_joint(mix, x, noise=noise, operators=operators)
+    joint = log_joint(mix, x, noise=noise, operators=operators, censored=censored)
     return np.asarray(np.exp(log_softmax(joint)))
 
 
 def log_joint(
-    mix: Mixture, x: FloatArray, *, noise: Any = None, operators: Any = None
+    mix: Mixture,
+    x: FloatArray,
+    *,
+    noise: Any = None,
+    operators: Any = None,
+    censored: Any = None,
 ) -> FloatArray:
     """Log wₖ + log N(y; A μₖ, A Σₖ Aᵀ + S): (n, k)."""
-    if noise is None and operators is None:
+    if noise is None and operators is None and censored is None:
         return _with_gaps(mix, x)
-    arrival = measured(x, noise, operators, d=mix.d)
+    arrival = measured(x, noise, operators, censored, d=mix.d)
     if arrival is None:
         return np.asarray(density.log_joint(mix, x))
     return arrival.returned(_joint(mix, arrival.sorted(x), arrival.channel))
@@ -100,7 +126,7 @@ def _joint(mix: Mixture, y: FloatArray, channel: Measured) -> FloatArray:
         cut = slice(start, stop)
         out[cut] = mix.log_weights + components.log_density(y[cut], channel[cut])
 
-    size = int(np.clip(BATCH_BYTES // (8 * components.row_floats()), 64, 8192))
+    size = int(np.clip(BATCH_BYTES // (8 * components.row_floats(channel)), 64, 8192))
     components.log_density(y[:1], channel[:1])  # factors once, before the threads
     each_batch(work, len(y), size)
     return out

@@ -36,6 +36,8 @@ class Rows:
         How the rows were measured (noise, missing cells); None where they are whole and exact.
     labels : array (n,), optional
         Known components (semi-supervised fits).
+    selection : Selection, optional
+        By what rule rows came into the table; None where all did.
     order : array (n,) of int, optional
         Positions of the rows in the caller's table, where they were sorted.
     ground : object, optional
@@ -47,6 +49,7 @@ class Rows:
     y: Any = None
     channel: Any = None
     labels: Any = None
+    selection: Any = None
     order: FloatArray | None = None
     ground: Any = None
 
@@ -91,7 +94,7 @@ class Rows:
         cut = slice(start, stop)
         pick = {
             name: value[cut]
-            for name in ("weight", "y", "channel", "labels", "order")
+            for name in ("weight", "y", "channel", "labels", "selection", "order")
             if (value := getattr(self, name)) is not None
         }
         return replace(self, x=self.x[cut], ground=None, **pick)
