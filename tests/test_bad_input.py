@@ -214,7 +214,7 @@ OURS = [
     (fit(k=[2, 41]), r"at least as many rows as components, got 40 rows for 41"),
     (fit(k=[]), r"at least 1 component, got \[\]"),
     (fit(k=[0, 2]), r"at least 1 component, got \[0, 2\]"),
-    (fit(covariance_type="lowrank", rank=4), r"rank from 1 to 3 .* got 4"),
+    (fit(covariance_type="lowrank", rank=4), r"rank below .* from 1 to 2, got 4"),
     (fit(resp_init=np.zeros(39, int)), r"resp_init"),
     (fit(resp_init=np.arange(40)), r"labels from 0 to 1 in resp_init, got 0 to 39; renumber"),
     (fit(resp_init=-np.ones(40)), r"labels from 0 to 1 in resp_init, got -1"),

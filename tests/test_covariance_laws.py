@@ -205,7 +205,7 @@ def test_names_and_aliases():
     assert structure(rule, None, 4) is rule
     with pytest.raises(InputError, match=r"expected .*'full'.* got 'ful'"):
         structure("ful", None, 4)
-    with pytest.raises(InputError, match=r"expected a rank from 1 to 4 .* got 5"):
+    with pytest.raises(InputError, match=r"expected a rank below .* from 1 to 3, got 5"):
         structure("lowrank", 5, 4)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from mixtura.arrays.patterns import FAST, LOG_2PI
+from mixtura.arrays.patterns import FAST, LOG_2PI, TINY, VAST
 from mixtura.typing import FloatArray
 
 __all__ = ["row_centres", "row_log_density", "row_moments"]
@@ -134,12 +134,17 @@ def _factor(
             for lane in range(width):
                 t[i, i, lane] -= t[i, c, lane] * t[i, c, lane]
                 z[i, lane] -= t[i, c, lane] * z[c, lane]
-        bad = 0
+        bad, wild = 0, 0
         for lane in range(width):
             value = t[i, i, lane]
             bad += 0 if value > 0 else 1
-            product[lane] *= value
-            t[i, i, lane] = 1.0 / np.sqrt(value)
+            wild += 0 if TINY < value < VAST else 1
+        for lane in range(width):
+            if wild > 0:  # four of these could pass the range of float64
+                logdet[lane] += np.log(t[i, i, lane])
+            else:
+                product[lane] *= t[i, i, lane]
+            t[i, i, lane] = 1.0 / np.sqrt(t[i, i, lane])
             z[i, lane] *= t[i, i, lane]
         if bad > 0:
             return False

@@ -22,6 +22,8 @@ __all__ = ["group_centres", "group_log_density", "group_moments"]
 LOG_2PI = float(np.log(2 * np.pi))
 #: Rows in a tile, which stays in the nearest cache.
 TILE = 64
+#: Pivots of which four can be multiplied.
+TINY, VAST = 1e-70, 1e70
 #: Sums may be taken in any order; NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
 
@@ -60,7 +62,10 @@ def _factor(
             else:
                 if not value > 0:
                     return np.nan
-                product *= value
+                if TINY < value < VAST:
+                    product *= value
+                else:  # four of these could pass the range of float64
+                    logdet += np.log(value)
                 factor[i, i] = np.sqrt(value)
                 inverse[i] = 1.0 / factor[i, i]
         if i % 4 == 3:  # few logarithms, and no product that overflows

@@ -93,6 +93,4 @@ def structure(name: str | Structure, rank: int | str | None, d: int) -> Structur
         raise InputError(f"expected a covariance structure among {known}, got {name!r}")
     if rank is None:
         rank = max(1, min(round(d**0.5), d - 1))
-    if not isinstance(rank, str) and not 1 <= rank <= d:
-        raise InputError(f"expected a rank from 1 to {d} (the number of columns), got {rank}")
     return STRUCTURES[key](rank)

@@ -16,7 +16,7 @@ import numpy as np
 
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import cholesky, solve_cholesky, symmetrise, transpose
-from mixtura.arrays.namespace import as_float, known, namespace
+from mixtura.arrays.namespace import as_float, freeze, known, namespace
 from mixtura.channels import Channel, Diagonal, Linear
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form
@@ -56,6 +56,10 @@ class Covariance(ABC):
         super().__init_subclass__(**settings)
         if isinstance(name := vars(cls).get("name"), str):
             Covariance.representations[name] = cls
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():  # arrays come back as read-only as they were
+            self.__dict__[name] = freeze(value) if isinstance(value, np.ndarray) else value
 
     # ---- what a structure must provide -----------------------------------------------------
     @property

@@ -14,6 +14,7 @@ covariance say which it was.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,7 +62,13 @@ class Block(Structure):
     def __post_init__(self) -> None:
         if self.blocks is None:
             return
-        blocks = tuple(tuple(int(j) for j in block) for block in self.blocks)
+        try:
+            blocks = tuple(tuple(operator.index(j) for j in block) for block in self.blocks)
+        except TypeError:
+            raise InputError(
+                f"expected blocks of column positions, got {self.blocks!r}; pass a list of lists, "
+                "as in [[0, 2], [1]]"
+            ) from None
         object.__setattr__(self, "blocks", blocks)
         listed = [j for block in blocks for j in block]
         twice = sorted({j for j in listed if listed.count(j) > 1})

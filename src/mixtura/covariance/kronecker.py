@@ -18,6 +18,7 @@ may pass to each other is fixed by |A| = 1.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,12 +204,24 @@ class Kronecker(Structure):
     name = "kronecker"
     words = "rows as matrices: one covariance along their lines and one across, for each component"
 
+    def __post_init__(self) -> None:
+        if self.shape is None:
+            return
+        try:
+            p, q = (operator.index(size) for size in self.shape)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"expected a shape (p, q) of two whole numbers, got {self.shape!r}; pass the "
+                "numbers of lines and columns of the matrices that rows are"
+            ) from None
+        object.__setattr__(self, "shape", (p, q))
+
     def sizes(self, d: int) -> tuple[int, int]:
         """p and q for d columns."""
         if self.shape is None:
             p = max(size for size in range(1, int(d**0.5) + 1) if d % size == 0)
             return p, d // p
-        p, q = (int(size) for size in self.shape)
+        p, q = self.shape
         if p < 1 or q < 1 or p * q != d:
             raise InputError(
                 f"expected a shape of p × q = {d} columns, got {p} × {q}; change the shape or the "

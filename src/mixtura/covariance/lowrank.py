@@ -307,6 +307,11 @@ class LowRank(Structure):
 
     def most(self, d: int) -> int:
         """Columns of W."""
+        if not isinstance(self.rank, str) and self.rank > max(d - 1, 1):
+            raise InputError(
+                f"expected a rank below the number of columns, from 1 to {max(d - 1, 1)}, got "
+                f"{self.rank}; covariance_type='full' has no restriction"
+            )
         return min(MOST_FACTORS, max(d - 1, 1)) if isinstance(self.rank, str) else int(self.rank)
 
     def kind(self, previous: Covariance | None, d: int) -> MomentKind:

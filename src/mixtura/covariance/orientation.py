@@ -18,7 +18,7 @@ from mixtura.arrays.rotations import FEW, rotate_axes, value
 from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.typing import FloatArray
 
-__all__ = ["common_orientation", "shared_axes"]
+__all__ = ["check_scales", "common_orientation", "shared_axes"]
 
 #: Sweeps at most; beyond ``FEW`` columns a step is content with fewer, which descend as well.
 SWEEPS, MANY_SWEEPS, TOLERANCE = 200, 4, 1e-12
@@ -28,6 +28,22 @@ MOST_SCALE = 1e7
 ALIKE = 1e-6
 #: A first step tries the axes of so many components, fewer beyond ten columns.
 STARTS, COLUMNS = 12, 120
+
+
+def check_scales(spread: FloatArray) -> None:
+    """Refuse moments (k, d, d) of columns too unlike for axes across them.
+
+    Raises
+    ------
+    InputError
+    """
+    scale = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2).max(axis=0), 0.0))
+    if scale.min() * MOST_SCALE < scale.max():
+        raise InputError(
+            f"expected columns whose scales differ by less than {MOST_SCALE:.0e} for axes across "
+            f"columns, got standard deviations from {scale.min():.2g} to {scale.max():.2g}; divide "
+            "each column by its own first"
+        )
 
 
 def common_orientation(
@@ -45,13 +61,7 @@ def common_orientation(
     previous : array (k, d, d), optional
         Covariances of the last step, whose axes are the start where they share them.
     """
-    scale = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2).max(axis=0), 0.0))
-    if scale.min() * MOST_SCALE < scale.max():
-        raise InputError(
-            f"expected columns whose scales differ by less than {MOST_SCALE:.0e} for common axes, "
-            f"got standard deviations from {scale.min():.2g} to {scale.max():.2g}; divide each "
-            "column by its own first"
-        )
+    check_scales(spread)
     if not (np.linalg.eigvalsh(spread)[:, 0] > 0).all():
         raise NotPositiveDefiniteError("expected moments of full rank in every component")
     before = None if previous is None else shared_axes(previous)

@@ -30,16 +30,19 @@ from mixtura.covariance.diagonal import Diagonal, DiagonalCovariance
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.full import Full, FullCovariance
 from mixtura.covariance.isotropic import Isotropic
-from mixtura.covariance.orientation import common_orientation
+from mixtura.covariance.orientation import check_scales, common_orientation
 from mixtura.covariance.shape import common_axes, common_matrix, unit_determinant
 from mixtura.covariance.tied import Tied
-from mixtura.errors import InputError
+from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Statistics
 from mixtura.typing import FloatArray
 
 __all__ = ["FOURTEEN", "Parsimonious"]
+
+#: Smallest variance that is not taken for none.
+TINY = 1e-300
 
 Solve = Callable[[FloatArray, FloatArray, "FloatArray | None"], FloatArray]
 
@@ -60,17 +63,22 @@ def _vee(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> F
 
 
 def _evv(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
-    values, _ = _eigen(spread)
-    volume, _ = unit_determinant(values)
+    scale = np.sqrt(np.maximum(mass @ np.diagonal(spread, axis1=1, axis2=2) / mass.sum(), TINY))
+    sign, logdet = np.linalg.slogdet(spread / (scale[:, None] * scale))
+    if not (sign > 0).all():
+        raise NotPositiveDefiniteError("expected moments of full rank, got singular ones")
+    volume = np.exp(logdet / len(scale))  # up to a common factor, which cancels
     return np.asarray(spread * ((mass @ volume / mass.sum()) / volume)[:, None, None])
 
 
 def _eev(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
+    check_scales(spread)
     values, axes = _eigen(spread)
     return _matrices(axes, np.broadcast_to(mass @ values / mass.sum(), values.shape))
 
 
 def _vev(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
+    check_scales(spread)
     values, axes = _eigen(spread)
     return _matrices(axes, _vei(values, mass, None))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from sklearn.covariance import graphical_lasso
@@ -56,7 +57,8 @@ class Sparse(Structure):
     words = "a covariance of its own for each component, with few partial correlations"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.penalty_weight) and self.penalty_weight >= 0):
+        number = isinstance(self.penalty_weight, Real)
+        if not (number and np.isfinite(self.penalty_weight) and self.penalty_weight >= 0):
             raise InputError(
                 f"expected a penalty of 0 or more, got {self.penalty_weight!r}; 0 gives full "
                 "covariances, larger ones fewer cells"

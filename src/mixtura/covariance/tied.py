@@ -14,7 +14,7 @@ from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Mapped
 from mixtura.covariance.isotropic import IsotropicCovariance
-from mixtura.errors import ConstructionError
+from mixtura.errors import ConstructionError, InputError
 from mixtura.statistics import MomentKind, Pooled, Statistics
 from mixtura.typing import Array, FloatArray
 
@@ -170,6 +170,10 @@ class Tied(Structure):
     def __post_init__(self) -> None:
         if isinstance(self.inner, type):
             object.__setattr__(self, "inner", self.inner())
+        if not isinstance(self.inner, Structure):
+            raise InputError(
+                f"expected a Structure to tie, got {self.inner!r}; pass one, as in Tied(Full())"
+            )
 
     @property
     def words(self) -> str:  # type: ignore[override]

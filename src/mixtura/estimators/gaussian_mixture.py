@@ -319,6 +319,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         rule = structure(self.covariance_type, self.rank, d)
         floor = make_floor(self.reg_covar, rows)
         resume = self.warm_start and hasattr(self, "converged_")
+        # A change of shape is a new start.
+        resume = resume and (self._model.k, self._model.d) == (k, d)
         random_state = self._random_state()
         best: Fit | None = None
         for start in range(1 if resume or self.resp_init is not None else self.n_init):

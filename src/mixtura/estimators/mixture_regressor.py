@@ -79,7 +79,7 @@ class MixtureRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions(set(STARTS))],
         "random_state": ["random_state", np.random.Generator],
-        "rank": [Interval(Integral, 1, None, closed="left"), None],
+        "rank": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
     }
 
     def __init__(
@@ -94,7 +94,7 @@ class MixtureRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         n_init: int = 1,
         init_params: str = "kmeans",
         random_state: Any = None,
-        rank: int | None = None,
+        rank: int | str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type

@@ -108,7 +108,7 @@ def arrive(
     if empty.any():
         raise InputError(
             f"expected at least one observed cell in every row, got none in {int(empty.sum())} "
-            f"rows, the first of them row {int(order[empty].min())}; drop them, or give them a "
+            f"of {len(x)} rows, the first of them row {int(order[empty].min())}; drop them, or give them a "
             "weight of 0: they say nothing of the density"
         )
     bare = missing[present].all(axis=0)

@@ -212,6 +212,11 @@ def _counts(n_components: Any, rows: Rows) -> tuple[list[int], bool]:
         most = min(MOST, int(np.ceil(rows.n_meant / 10)), rows.n_present)
         return list(range(1, max(1, most) + 1)), True
     counts = [n_components] if isinstance(n_components, int | np.integer) else list(n_components)
+    if not all(isinstance(k, int | np.integer) and not isinstance(k, bool) for k in counts):
+        raise InputError(
+            f"expected whole numbers of components, got {n_components!r}; pass 'auto', a number or "
+            "a list such as [2, 3, 4]"
+        )
     if not counts or min(counts) < 1:
         raise InputError(f"expected at least 1 component, got {n_components}")
     if max(counts) > rows.n_present:

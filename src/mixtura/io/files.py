@@ -81,7 +81,7 @@ def save(value: Any, path: str | os.PathLike[str], info: dict[str, Any] | None =
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write beside the target under a temporary name, then rename."""
-    target = Path(os.path.realpath(path))  # a link stays a link
+    target = Path(os.path.realpath(_path(path)))  # a link stays a link
     if target.is_dir():
         raise InputError(f"expected a file name to write, got the directory {target}")
     if target.exists() and not target.is_file():
@@ -101,6 +101,13 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         if isinstance(error, OSError):
             raise InputError(f"cannot write {target}: {error.strerror}") from None
         raise
+
+
+def _path(path: Any) -> Path:
+    """A path from what was passed for one."""
+    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
+        raise InputError(f"expected a path, got {path!r}; pass a text or a pathlib.Path")
+    return Path(path)
 
 
 def _mode(target: Path) -> int:
@@ -125,7 +132,7 @@ def load(path: str | os.PathLike[str]) -> Mixture:
 
 def read(path: str | os.PathLike[str]) -> tuple[Mixture, dict[str, Any]]:
     """Read a mixture and the facts that were saved with it."""
-    source = Path(path)
+    source = _path(path)
     if source.is_dir():
         raise FormatError(f"expected a model file, got the directory {source}")
     try:

@@ -39,7 +39,7 @@ from mixtura.covariance import (
     plus,
     stack,
 )
-from mixtura.covariance.base import is_scaled_selector
+from mixtura.covariance.base import MEMORY_BUDGET, is_scaled_selector
 from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.mixture import convert, draws
 from mixtura.typing import Array, FloatArray, Seed
@@ -51,6 +51,7 @@ __all__ = [
     "affine",
     "blend",
     "blur",
+    "check_mixture",
     "condition",
     "denoise",
     "log_evidence",
@@ -62,6 +63,8 @@ __all__ = [
 ]
 
 LOG_2PI = float(np.log(2 * np.pi))
+#: Arrays of the size of the answer that a product holds at once.
+COPIES = 8
 
 
 def _make(log_weights: Array, means: Array, covariance: Covariance, columns: Any) -> Mixture:
@@ -148,6 +151,8 @@ def blend(mixtures: Sequence[Mixture], weights: Any = None) -> Mixture:
     mixtures = list(mixtures)
     if not mixtures:
         raise InputError("expected at least one mixture to blend, got none")
+    for mixture in mixtures:
+        check_mixture(mixture, "blend")
     first = convert.meet(mixtures[0], *mixtures[1:], weights)
     mixtures = [first, *(convert.alike(other, first) for other in mixtures[1:])]
     for other in mixtures[1:]:
@@ -165,9 +170,14 @@ def blend(mixtures: Sequence[Mixture], weights: Any = None) -> Mixture:
     return _make(xp.concat(logs), means, stack([m.covariance for m in mixtures]), first.columns)
 
 
+def check_mixture(value: Any, what: str) -> None:
+    """Refuse an operand that is no mixture."""
+    if not (hasattr(value, "means") and hasattr(value, "covariance")):
+        raise InputError(f"expected a Mixture in {what}, got {type(value).__name__}")
+
+
 def _same_space(a: Mixture, b: Mixture, what: str) -> None:
-    if not (hasattr(b, "means") and hasattr(b, "covariance")):
-        raise InputError(f"expected a Mixture in {what}, got {type(b).__name__}")
+    check_mixture(b, what)
     if a.d != b.d:
         raise InputError(f"expected mixtures with as many columns in {what}, got {a.d} and {b.d}")
     if a.columns is not None and b.columns is not None and a.columns != b.columns:
@@ -300,6 +310,13 @@ def blur(mix: Mixture, noise: Any) -> Mixture:
 def product(a: Mixture, b: Mixture) -> Mixture:
     """The normalised product of two mixtures; see ``Mixture.product``."""
     _same_space(a, b, "product")
+    numbers = sum(int(np.prod(v.shape)) for v in a.covariance.parameters().values())
+    size = 8 * (max(numbers // a.k, a.d) + a.d) * a.k * b.k
+    if COPIES * size > MEMORY_BUDGET:
+        raise InputError(
+            f"expected a product that fits into memory, but {a.k} × {b.k} components in {a.d} "
+            f"columns take {size / 2**30:.1f} GiB, several times over; reduce() the mixtures first"
+        )
     left = [i for i in range(a.k) for _ in range(b.k)]
     right = [j for _ in range(a.k) for j in range(b.k)]
     cov_a, cov_b = a.covariance.take(left), b.covariance.take(right)

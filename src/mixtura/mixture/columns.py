@@ -21,7 +21,8 @@ def positions(columns: Any, d: int, names: tuple[str, ...] | None, what: str) ->
     InputError
         For unknown names, positions outside 0 … d − 1, repeats, and names where there are none.
     """
-    listed = [columns] if isinstance(columns, str) or not hasattr(columns, "__iter__") else columns
+    single = isinstance(columns, str) or np.ndim(columns) == 0
+    listed = [columns] if single else columns
     found: list[int] = []
     for column in listed:
         if isinstance(column, str):

@@ -207,7 +207,7 @@ class Conditional:
         """
         law = self._meet(X, q)
         levels = univariate.probabilities(q, law.mixture.means)
-        if levels.ndim > 1:
+        if levels.ndim > 1 or 0 in levels.shape:
             raise InputError("expected probabilities between 0 and 1, one or a list of them")
         x, m = law._rows(X), len(law.rest)
         xp = namespace(x, law.mixture.means)
@@ -432,10 +432,17 @@ def conditional(mix: Mixture, given: list[int]) -> Conditional:
     return Conditional(mix, tuple(given), tuple(rest))
 
 
+#: Draws of a row beyond which components are searched for row by row.
+MANY_DRAWS = 64
+
+
 def _choose(resp: FloatArray, draws: int, generator: np.random.Generator) -> FloatArray:
     """Components (b, draws) drawn with probabilities resp (b, k)."""
     edges = np.cumsum(resp, axis=1)
     edges /= edges[:, -1:]
     u = generator.random((len(resp), draws))
+    if draws > MANY_DRAWS:
+        found = [np.searchsorted(e, row, side="right") for e, row in zip(edges, u, strict=True)]
+        return np.asarray(np.minimum(np.array(found), resp.shape[1] - 1))
     chosen = (u[:, :, None] >= edges[:, None, :]).sum(axis=2)
     return np.asarray(np.minimum(chosen, resp.shape[1] - 1))

@@ -16,13 +16,15 @@ from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import coo_array
 
 from mixtura.arrays.namespace import as_float, is_numpy, namespace
-from mixtura.errors import MixturaError
+from mixtura.errors import InputError, MixturaError
 from mixtura.typing import Array, FloatArray
 
 __all__ = ["Coupling", "masses", "optimal_coupling"]
 
 #: Mass that is a solver's rounding.
 DUST = 1e-14
+#: Tuples of labels that a linear programme takes: a minute's work, and a few gigabytes.
+MOST_VARIABLES = 2_000_000
 
 
 class Coupling(NamedTuple):
@@ -89,6 +91,12 @@ def _assigned(cost: FloatArray, w: FloatArray, v: FloatArray) -> FloatArray | No
 
 def _programme(cost: FloatArray, marginals: Sequence[FloatArray]) -> Coupling:
     size, sides = cost.size, cost.ndim
+    if size > MOST_VARIABLES:
+        raise InputError(
+            f"expected at most {MOST_VARIABLES:,} pairs of components for an exact plan of unequal "
+            f"weights, got {' × '.join(str(k) for k in cost.shape)}; reduce() the mixtures first, "
+            "or take sliced_wasserstein()"
+        )
     places = np.unravel_index(np.arange(size), cost.shape)
     starts = np.concatenate([[0], np.cumsum(cost.shape)])
     rows = np.concatenate([p + s for p, s in zip(places, starts, strict=False)])

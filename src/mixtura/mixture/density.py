@@ -121,10 +121,10 @@ def _gradients(mix: Mixture, x: Array, *, hessian: bool) -> Array:
         if precision is None:
             parts.append(grad)
             continue
-        weighted = resp[:, :, None] * each
-        outer = xp.matmul(xp.permute_dims(weighted, (0, 2, 1)), each)
+        spread = each - grad[:, None, :]  # Σ r g gᵀ − ḡ ḡᵀ, without its cancellation
+        outer = xp.matmul(xp.permute_dims(resp[:, :, None] * spread, (0, 2, 1)), spread)
         curvature = xp.reshape(resp @ xp.reshape(precision, (k, d * d)), (-1, d, d))
-        parts.append(outer - curvature - grad[:, :, None] * grad[:, None, :])
+        parts.append(outer - curvature)
     if not parts:
         return zeros((0, d, d) if hessian else (0, d), mix.means)
     return xp.concat(parts, axis=0)

@@ -128,8 +128,8 @@ class Mixture:
         for name, array in (("weights", w), ("means", mu)):
             if not finite(array):
                 raise ConstructionError(f"expected finite {name}, got NaN or infinity")
-        total = namespace(w, mu).sum(w)
-        if not (holds(w >= 0) and holds(total > 0)):
+        top = namespace(w).max(w)
+        if not (holds(w >= 0) and holds(top > 0)):
             raise ConstructionError(
                 f"expected non-negative weights that are not all zero, got {to_numpy(w)}"
             )
@@ -137,7 +137,7 @@ class Mixture:
         names = None if columns is None else tuple(str(c) for c in columns)
         if names is not None and (len(names) != d or len(set(names)) != d):
             raise ConstructionError(f"expected {d} distinct column names, got {list(names)}")
-        self._set(w / total, mu, cov, names)
+        self._set(w / top / namespace(w).sum(w / top), mu, cov, names)
         cov.logdet  # noqa: B018  (factors every component, and names the one that fails)
 
     def _set(self, weights: Array, means: Array, covariance: Covariance, columns: Any) -> None:
@@ -155,7 +155,7 @@ class Mixture:
         normal = log_softmax(log_weights)
         mix = object.__new__(cls)
         mix._set(xp.exp(normal), means, covariance, columns)
-        object.__setattr__(mix, "log_weights", normal)
+        object.__setattr__(mix, "log_weights", freeze(normal))
         return mix
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -233,8 +233,8 @@ class Mixture:
         if not finite(rows):
             bad = ~np.isfinite(to_numpy(rows)).all(axis=1)
             raise InputError(
-                f"expected finite values in {what}, got NaN or infinity in {int(bad.sum())} rows; "
-                "drop those rows"
+                f"expected finite values in {what}, got NaN or infinity in "
+                f"{int(bad.sum())} row{'s' if bad.sum() > 1 else ''}; drop them"
             )
         return rows
 
@@ -394,6 +394,7 @@ class Mixture:
 
     def product(self, other: Mixture) -> Mixture:
         """The normalised product of two densities: a mixture with k · k' components."""
+        algebra.check_mixture(other, "product")
         mix = convert.meet(self, other)
         return algebra.product(mix, convert.alike(other, mix))
 

@@ -1,7 +1,8 @@
 r"""Distribution function and quantiles of one-dimensional mixtures.
 
 F(x) = Σ wₖ Φ((x − μₖ)/σₖ). A quantile is the root of F(x) = q: the smallest and largest quantile
-of a single component bracket it, and bisection safeguards Newton's steps. In the upper half the
+of a single component bracket it, and bisection safeguards Newton's steps and follows them where
+they crawl, as they do far out. In the upper half the
 survival function is solved instead, so that both tails keep their digits. A gradient flows to a
 quantile by the implicit function theorem: dx = (dq − dF) / f(x), f the density.
 """
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["cdf", "probabilities", "quantile", "row_quantile"]
 
+#: Points × components in a batch.
+BATCH_NUMBERS = 2**20
+#: Newton's steps before a root is only bisected, and steps in all: tails are steep, and columns of
+#: values that no float64 lies between are the end.
+NEWTON_STEPS, STEPS = 30, 200
+
 
 def _parts(mix: Mixture) -> tuple[Array, Array, Array]:
     if mix.d != 1:
@@ -48,7 +55,12 @@ def probabilities(q: Any, like: Array) -> Array:
     InputError
         Outside [0, 1].
     """
-    p = as_float(q, like=like)
+    try:
+        p = as_float(q, like=like)
+    except InputError:
+        raise
+    except (TypeError, ValueError):
+        raise InputError(f"expected probabilities between 0 and 1, got {q!r}") from None
     if not holds((p >= 0) & (p <= 1)):
         raise InputError("expected probabilities between 0 and 1")
     return p
@@ -60,7 +72,13 @@ def cdf(mix: Mixture, x: Any) -> Array:
     points = as_float(x, like=means)
     if points.ndim == 2 and points.shape[1] == 1:
         points = points[:, 0]
-    return normal_cdf((points[..., None] - means) / sd) @ w
+    if not is_numpy(points):
+        return normal_cdf((points[..., None] - means) / sd) @ w
+    flat = points.ravel()
+    size = max(1, BATCH_NUMBERS // len(w))
+    batches = [flat[low : low + size] for low in range(0, max(len(flat), 1), size)]
+    values = np.concatenate([ndtr((b[:, None] - means) / sd) @ w for b in batches])
+    return values.reshape(points.shape)[()]
 
 
 def quantile(mix: Mixture, q: Any) -> Array:
@@ -75,9 +93,14 @@ def quantile(mix: Mixture, q: Any) -> Array:
     xp = namespace(w)
     probability = probabilities(q, w)
     p = xp.reshape(probability, (-1,))
-    shape = (p.shape[0], means.shape[0])
-    each, weights = xp.broadcast_to(means, shape), xp.broadcast_to(w, shape)
-    return xp.reshape(row_quantile(p, weights, each, sd), probability.shape)
+    size = max(1, BATCH_NUMBERS // int(means.shape[0]))
+    parts = []
+    for low in range(0, max(int(p.shape[0]), 1), size):
+        part = p[low : low + size]
+        shape = (part.shape[0], means.shape[0])
+        each, weights = xp.broadcast_to(means, shape), xp.broadcast_to(w, shape)
+        parts.append(row_quantile(part, weights, each, sd))
+    return xp.reshape(xp.concat(parts), probability.shape)
 
 
 def row_quantile(p: Array, w: Array, means: Array, sd: Array) -> Array:
@@ -122,7 +145,7 @@ def _solve(p: FloatArray, w: FloatArray, means: FloatArray, sd: FloatArray) -> F
     target = np.where(p > 0.5, 1 - p, p)
     x = 0.5 * (low + high)
     active = np.arange(len(p))
-    for _ in range(200):
+    for count in range(STEPS):
         w_a, x_a = w[active], x[active]
         z = (x_a[:, None] - means[active]) / sd
         value = (w_a * ndtr(sign[active, None] * z)).sum(axis=1)
@@ -132,7 +155,7 @@ def _solve(p: FloatArray, w: FloatArray, means: FloatArray, sd: FloatArray) -> F
         slope = (w_a * np.exp(-0.5 * z * z) / (sd * np.sqrt(2 * np.pi))).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = x_a - error / slope
-        within = (step > low[active]) & (step < high[active])
+        within = (step > low[active]) & (step < high[active]) & (count < NEWTON_STEPS)
         new = np.where(within, step, 0.5 * (low[active] + high[active]))
         new = np.where(error == 0, x_a, new)
         x[active] = new

@@ -118,7 +118,7 @@ def add_numbers(ax: Any, part: Mixture, palette: Palette, size: float) -> None:
             *mean, "o", markersize=size, markerfacecolor=palette.component(k),
             markeredgecolor=palette.surface, markeredgewidth=1.0, zorder=5,
         )  # fmt: skip
-        ax.text(
-            *mean, str(k), fontsize=0.62 * size, color=palette.surface, fontweight="bold",
-            ha="center", va="center_baseline", clip_on=True, zorder=6,
+        ax.annotate(  # not drawn where the mean lies outside of the axes
+            str(k), mean, fontsize=0.62 * size, color=palette.surface, fontweight="bold",
+            ha="center", va="center_baseline", annotation_clip=True, zorder=6,
         )  # fmt: skip
