@@ -358,7 +358,10 @@ def holed(row=None, column=None):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (holed(row=[7, 5]), r"one observed cell in every row, got none in 2 of .* rows, .* row 5; drop"),
+        (
+            holed(row=[7, 5]),
+            r"observed cell in every row, got none in 2 of .* rows, .* row 5; drop",
+        ),
         (holed(column=2), r"one observed cell in every column, got none in column 2; leave"),
     ],
 )

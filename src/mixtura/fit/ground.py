@@ -108,8 +108,8 @@ def arrive(
     if empty.any():
         raise InputError(
             f"expected at least one observed cell in every row, got none in {int(empty.sum())} "
-            f"of {len(x)} rows, the first of them row {int(order[empty].min())}; drop them, or give them a "
-            "weight of 0: they say nothing of the density"
+            f"of {len(x)} rows, the first of them row {int(order[empty].min())}; drop them, or "
+            "give them a weight of 0: they say nothing of the density"
         )
     bare = missing[present].all(axis=0)
     if bare.any():
