@@ -53,7 +53,7 @@ def prepare(
     noise_columns: list[str] | None = None,
 ) -> Job:
     """Read the table, pick its columns, and check them."""
-    from mixtura.cli import measuring
+    from mixtura.cli import errorcolumns, measuring
     from mixtura.errors import InputError
     from mixtura.fit.checks import check_rows
     from mixtura.sources import picking, tables
@@ -61,9 +61,9 @@ def prepare(
     table = tables.read(data)
     notes = list(table.notes)
     weight = None if weights is None else picking.weights(table, weights)
-    used = [*([] if weights is None else [weights]), *measuring.taken(noise_columns, table)]
+    used = [*([] if weights is None else [weights]), *errorcolumns.taken(noise_columns, table)]
     picked = picking.pick(table, names, skip=used, missing=True)
-    errors = measuring.pairs(noise_columns, picked.columns, table) if noise_columns else {}
+    errors = errorcolumns.pairs(noise_columns, picked.columns, table) if noise_columns else {}
     rows = measuring.observe(table, picked.x, picked.columns, weight, errors)
     present = rows.x if rows.weight is None else rows.x[rows.weight > 0]
     least = counts[0] if isinstance(counts, list) else counts if isinstance(counts, int) else 1

@@ -66,7 +66,7 @@ def impute(
         )
     from mixtura.cli import columnsout
     from mixtura.cli.columns import model_columns, names_in
-    from mixtura.cli.measuring import errors_ignored
+    from mixtura.cli.errorcolumns import errors_ignored
     from mixtura.io import read
     from mixtura.sources import tables
 

@@ -56,7 +56,7 @@ def predict(
       mixtura predict data.safetensors new.csv -t price --how median -o out.tsv
     """
     from mixtura.cli import columnsout
-    from mixtura.cli.measuring import errors_ignored
+    from mixtura.cli.errorcolumns import errors_ignored
     from mixtura.io import read
     from mixtura.sources import tables
 

@@ -62,7 +62,7 @@ def report(
       mixtura report data.safetensors data.csv
       mixtura report data.safetensors new.parquet --output new.html
     """
-    from mixtura.cli import measuring, page
+    from mixtura.cli import errorcolumns, measuring, page
     from mixtura.cli.columns import model_columns, names_in
     from mixtura.errors import InputError
     from mixtura.io import read
@@ -86,11 +86,11 @@ def report(
     weigh, said = _weights(table, info, weights)
     weight = None if weigh is None else picking.weights(table, weigh)
     asked = options.errors(noise_columns)
-    skip = [*([] if weigh is None else [weigh]), *measuring.taken(asked, table)]
+    skip = [*([] if weigh is None else [weigh]), *errorcolumns.taken(asked, table)]
     skip = [] if mixture.columns else skip
     x = model_columns(mixture, table, missing=True, skip=skip)
     names = names_in(mixture, table, skip=skip)
-    errors, told_of = measuring.in_table(table, info, asked, names)
+    errors, told_of = errorcolumns.in_table(table, info, asked, names)
     for text in [*said, *told_of]:
         note(text, quiet=quiet)
     said += told_of if errors != (info.get("noise_columns") or {}) else []  # the page tells it

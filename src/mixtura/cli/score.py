@@ -55,7 +55,7 @@ def score(
       mixtura score data.safetensors new.parquet --output scored.parquet
       mixtura score data.safetensors new.csv --outlier-quantile 0.001 -o out.tsv.gz
     """
-    from mixtura.cli import columnsout, measuring
+    from mixtura.cli import columnsout, errorcolumns, measuring
     from mixtura.cli.columns import model_columns, names_in
     from mixtura.io import read
     from mixtura.sources import tables
@@ -75,10 +75,10 @@ def score(
     for text in table.notes:
         note(text)
     asked = options.errors(noise_columns)
-    skip = [] if mixture.columns else measuring.taken(asked, table)
+    skip = [] if mixture.columns else errorcolumns.taken(asked, table)
     x = model_columns(mixture, table, missing=True, skip=skip)
     names = names_in(mixture, table, skip=skip)
-    errors, said = measuring.in_table(table, info, asked, names)
+    errors, said = errorcolumns.in_table(table, info, asked, names)
     rows = measuring.observe(table, x, names, None, errors, keep_empty=True)
     for text in [*said, *_said(rows, names, level is not None)]:
         note(text)
