@@ -127,6 +127,11 @@ def test_a_case_without_its_file_is_left_out():
     assert outcomes == [] and "--gaia PATH" in marks["left_out"][0]
 
 
+def test_a_run_out_of_time_names_what_it_leaves_out():
+    outcomes, marks = run([IRIS], peers=["scikit-learn"], repeats=1, minutes=0, quiet=True)
+    assert outcomes == [] and IRIS.name in marks["left_out"][0]
+
+
 def test_an_unknown_group_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["--groups", "structures,colours"])
