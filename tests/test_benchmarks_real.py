@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from benchmarks.real.fitters import PEERS
 from benchmarks.real.report import from_json, markdown, to_json
 from benchmarks.real.score import log_likelihood
 
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 IRIS = Case("structures", "iris", 3, "EEE", ("scikit-learn",), 5, 50)
 
 
@@ -158,6 +160,12 @@ def test_every_peer_meets_us_where_the_problem_is_the_same(case):
         apart = outcome.summary(peer)
         found = apart["converged_difference" if case.limit else "equal_difference"]
         assert not peer.failed and abs(found) < 1e-4
+
+
+# ---- what is committed ---------------------------------------------------------------------------
+def test_the_committed_table_is_of_the_committed_numbers():
+    numbers = json.loads((RESULTS / "real.json").read_text(encoding="utf8"))
+    assert markdown(*from_json(numbers)) == (RESULTS / "real.md").read_text(encoding="utf8")
 
 
 # ---- pygmmis -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from benchmarks.measure import environment
 from benchmarks.real.cases import CASES, GROUPS, Case
 from benchmarks.real.compare import Outcome, compare
 from benchmarks.real.fitters import PEERS
-from benchmarks.real.report import markdown, to_json
+from benchmarks.real.report import LATE, markdown, to_json
 from benchmarks.report import stamp
 
 __all__ = ["main", "present", "run"]
@@ -81,7 +81,7 @@ def run(
     outcomes = []
     for case in cases:
         if minutes is not None and time.monotonic() - began > 60 * minutes:
-            marks["left_out"].append(f"Left out for want of time: {case.name}.")
+            marks["left_out"].append(f"{LATE}{case.name}.")
         elif case.data == "gaia" and "gaia" not in files:
             marks["left_out"].append(GAIA)
             say(GAIA)

@@ -10,8 +10,10 @@ from benchmarks.real.cases import GROUPS, Case
 from benchmarks.real.compare import Measured, Outcome
 from benchmarks.real.fitters import PEERS
 
-__all__ = ["from_json", "markdown", "to_json"]
+__all__ = ["LATE", "from_json", "markdown", "to_json"]
 
+#: How the stamp names a case that was not begun.
+LATE = "Left out for want of time: "
 #: Differences of log-likelihoods below this (nats, in total) count as none.
 EVEN = 1e-4
 HEAD = (
@@ -60,7 +62,10 @@ def markdown(outcomes: list[Outcome], marks: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"{name} is absent: `{PEERS[name].install}`." for name in marks["absent"]]
-    lines += [f"{what}" for what in marks["left_out"]]
+    late = [what.removeprefix(LATE) for what in marks["left_out"] if what.startswith(LATE)]
+    lines += [what for what in marks["left_out"] if not what.startswith(LATE)]
+    if late:
+        lines += [f"{LATE}{len(late)} cases, from {late[0]} to {late[-1]}"]
     for group in GROUPS:
         mine = [outcome for outcome in outcomes if outcome.case.group == group]
         if mine:
