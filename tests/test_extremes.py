@@ -134,6 +134,16 @@ def test_warm_start_after_a_change_of_shape_starts_anew():
         (lambda: Sparse("a"), "a penalty of 0 or more"),
         (lambda: Tied("full"), "a Structure to tie"),
         (lambda: mx.GaussianMixture(2, covariance_type=LowRank(4)).fit(X), "a rank below"),
+        (
+            lambda: mx.GaussianMixture(2, resp_init=np.repeat([0, 1], 30)).fit(
+                X, sample_weight=np.repeat([1.0, 0.0], 30)
+            ),
+            "positive weight in every component of resp_init, got none in component 1",
+        ),
+        (
+            lambda: mx.GaussianMixture(3, resp_init=np.repeat([0, 2], 30)).fit(X),
+            "got none in component 1",
+        ),
         (lambda: MIX.product(None), "expected a Mixture in product"),
         (lambda: mx.blend([MIX, None]), "expected a Mixture in blend"),
         (lambda: mx.GaussianMixture(["a"]).fit(X), "whole numbers of components"),

@@ -357,8 +357,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             anchor = rows.mean().astype(rows.x.dtype).astype(np.float64)
             return GaussianModel(weights, means, covariance, rule, floor, anchor)
         if self.resp_init is not None:
-            labels = check_resp(self.resp_init, rows.n, k)
-            labels = labels if rows.order is None else labels[rows.order]
+            labels = check_resp(self.resp_init, rows.n, k, rows.weight, rows.order)
         else:
             labels = STARTS[self.init_params](rows, k, random_state)
         model = model_from_start(rows, labels, k, rule, floor)

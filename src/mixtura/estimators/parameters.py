@@ -60,8 +60,36 @@ def check_means(means: Any, k: int, d: int) -> FloatArray:
     return np.asarray(m, dtype=np.float64)
 
 
-def check_resp(resp: Any, n: int, k: int) -> FloatArray:
-    """Starting labels (n,) in 0 … k − 1 or responsibilities (n, k)."""
+def check_resp(
+    resp: Any, n: int, k: int, weight: FloatArray | None = None, order: FloatArray | None = None
+) -> FloatArray:
+    """Starting labels (n,) in 0 … k − 1 or responsibilities (n, k), in the order of the rows.
+
+    Parameters
+    ----------
+    weight : array (n,), optional
+        Of the rows, which give every component some.
+    order : array (n,), optional
+        Positions in ``resp`` of the rows.
+    """
+    checked = _checked_resp(resp, n, k)
+    checked = checked if order is None else checked[order]
+    w = np.ones(n) if weight is None else weight
+    if checked.ndim == 2:
+        mass = w @ checked
+    else:
+        mass = np.bincount(checked, weights=w, minlength=k)
+    empty = np.flatnonzero(~(mass > 0))
+    if len(empty):
+        raise InputError(
+            "expected rows of positive weight in every component of resp_init, got none in "
+            f"component {', '.join(str(j) for j in empty[:10])}; give them some, or lower "
+            "n_components"
+        )
+    return checked
+
+
+def _checked_resp(resp: Any, n: int, k: int) -> FloatArray:
     array = check_array(resp, ensure_2d=False, dtype=None)
     if array.ndim == 1:
         _check_shape(array, (n,), "resp_init")
