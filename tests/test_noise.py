@@ -469,7 +469,10 @@ BAD = [
     ),
     ({"noise": with_row(np.tile(np.eye(3), (40, 1, 1)), 2, NAN)}, r"finite covariances .* row 2"),
     ({"noise": [["a"] * 3] * 40}, r"expected numbers for noise; pass a numeric array"),
-    ({"noise": np.full((40, 3), INF)}, r"one observed cell in every row, got none in 40 rows"),
+    (
+        {"noise": np.full((40, 3), INF)},
+        r"one observed cell in every row, got none in 40 of 40 rows",
+    ),
     ({"noise": [1.0, INF, 1.0]}, r"one observed cell in every column, got none in column 1"),
     ({"operators": np.ones((4, 2))}, r"operators of shape \(3, d\) or \(40, 3, d\), .* \(4, 2\)"),
     ({"operators": np.ones((39, 3, 2))}, r"operators for 40 rows, got 39; pass one \(p, d\)"),

@@ -608,7 +608,7 @@ GAPPY = np.where(np.arange(600).reshape(300, 2) == 7, np.nan, X)
         (lambda: plot.histogram(TWO, X, bins=0), "bins as a whole number"),
         (lambda: plot.scatter(TWO, X, most=0), "most as a whole number of at least 1, got 0"),
         (lambda: plot.histogram(TWO, X, limits=(3, 1)), r"limits as \(low, high\)"),
-        (lambda: plot.scatter(TWO, GAPPY), "NaN or infinity in 1 rows; drop"),
+        (lambda: plot.scatter(TWO, GAPPY), "NaN or infinity in 1 row; drop"),
         (lambda: plot.scatter(TWO, X[:, :1]), r"X of shape \(n, 2\) \(eruption, wait\)"),
         (lambda: plot.scatter(TWO, X[:0]), "at least one row in X"),
         (lambda: plot.scatter(TWO, X, weights=np.ones(3)), r"expected weights of shape \(300,\)"),

@@ -93,4 +93,6 @@ def structure(name: str | Structure, rank: int | str | None, d: int) -> Structur
         raise InputError(f"expected a covariance structure among {known}, got {name!r}")
     if rank is None:
         rank = max(1, min(round(d**0.5), d - 1))
-    return STRUCTURES[key](rank)
+    rule = STRUCTURES[key](rank)
+    rule.kind(None, d)  # refuses what does not suit so many columns
+    return rule

@@ -315,13 +315,13 @@ class LowRank(Structure):
         return min(MOST_FACTORS, max(d - 1, 1)) if isinstance(self.rank, str) else int(self.rank)
 
     def kind(self, previous: Covariance | None, d: int) -> MomentKind:
+        width = min(self.most(d) + OVERSAMPLE, d)
         if d <= DENSE_COLUMNS:
             return FullMoments()
         if not isinstance(previous, LowRankCovariance):
             return DiagonalMoments()
         if previous.loadings.any():
             return Projected(previous.regression())
-        width = min(self.most(d) + OVERSAMPLE, d)
         sketch = np.random.default_rng(0).standard_normal((1, d, width))
         return Projected(sketch / np.sqrt(previous.noise)[:, :, None])
 

@@ -30,17 +30,17 @@ ALIKE = 1e-6
 STARTS, COLUMNS = 12, 120
 
 
-def check_scales(spread: FloatArray) -> None:
-    """Refuse moments (k, d, d) of columns too unlike for axes across them.
+def check_scales(spread: FloatArray, most: float = MOST_SCALE) -> None:
+    """Refuse moments (k, d, d) of columns whose scales differ by ``most`` for axes across them.
 
     Raises
     ------
     InputError
     """
     scale = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2).max(axis=0), 0.0))
-    if scale.min() * MOST_SCALE < scale.max():
+    if scale.min() * most < scale.max():
         raise InputError(
-            f"expected columns whose scales differ by less than {MOST_SCALE:.0e} for axes across "
+            f"expected columns whose scales differ by less than {most:.0e} for axes across "
             f"columns, got standard deviations from {scale.min():.2g} to {scale.max():.2g}; divide "
             "each column by its own first"
         )

@@ -41,6 +41,8 @@ from mixtura.typing import FloatArray
 
 __all__ = ["FOURTEEN", "Parsimonious"]
 
+#: Beyond this ratio of scales, eigenvectors of single components lose the small columns.
+MOST_SCALE = 1e13
 #: Smallest variance that is not taken for none.
 TINY = 1e-300
 
@@ -72,13 +74,13 @@ def _evv(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> F
 
 
 def _eev(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
-    check_scales(spread)
+    check_scales(spread, MOST_SCALE)
     values, axes = _eigen(spread)
     return _matrices(axes, np.broadcast_to(mass @ values / mass.sum(), values.shape))
 
 
 def _vev(spread: FloatArray, mass: FloatArray, previous: FloatArray | None) -> FloatArray:
-    check_scales(spread)
+    check_scales(spread, MOST_SCALE)
     values, axes = _eigen(spread)
     return _matrices(axes, _vei(values, mass, None))
 
