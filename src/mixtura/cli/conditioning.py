@@ -97,14 +97,8 @@ def condition(mixture: Any, given: dict[str, float], level: float) -> Answer:
     values = np.array(list(given.values()))
     names = mixture.columns or tuple(f"x{j}" for j in range(mixture.d))
     part = mixture.marginal(places)
-    with np.errstate(over="ignore", invalid="ignore"):
-        delta = part.covariance.mahalanobis((values - part.means)[:, :, None])[:, 0]
-        rest = mixture.condition(places, values) if np.isfinite(delta).all() else None
-    if rest is None or not (np.isfinite(rest.means).all() and np.isfinite(rest.weights).all()):
-        said = ", ".join(f"{name} = {value:g}" for name, value in given.items())
-        raise InputError(
-            f"expected values that can be squared in units of the model, got {said}; check them"
-        )
+    rest = mixture.condition(places, values)
+    delta = part.covariance.mahalanobis((values - part.means)[:, :, None])[:, 0]
     rest = _named(rest, [name for j, name in enumerate(names) if j not in set(places)])
     height = float(part.log_density(values[None])[0])
     draws = part.log_density(part.sample(DRAWS, 0))

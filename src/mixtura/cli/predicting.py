@@ -50,6 +50,8 @@ def prepare(mixture: Any, table: Any, targets: list[int]) -> Job:
     """The columns of the table that are given, those that are predicted, and what to say."""
     import numpy as np
 
+    from mixtura.mixture import reach
+
     given = [j for j in range(mixture.d) if j not in targets]
     columns, found = _columns(mixture, table, given, targets)
     there = [j for j in given if j in found]
@@ -58,6 +60,7 @@ def prepare(mixture: Any, table: Any, targets: list[int]) -> Job:
     for i, j in enumerate(targets):
         if j in found:
             y[:, i] = columns[:, found[j]]
+    reach.check(mixture, x, there)
     names = [mixture.columns[j] if mixture.columns else f"x{j}" for j in targets]
     return Job(x, y, there, targets, names, _said(mixture, table, given, there, x))
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixtura.arrays.linalg import logsumexp
+from mixtura.arrays.linalg import length, logsumexp
 from mixtura.arrays.namespace import is_numpy, namespace, to_numpy
 from mixtura.errors import InputError
 from mixtura.mixture.algebra import LOG_2PI
@@ -201,7 +201,7 @@ def _between(draws: Array, lower: Array, upper: Array, slack: float) -> Estimate
     xp = namespace(draws)
     n = int(draws.shape[0])
     mean = xp.mean(draws)
-    se = xp.sqrt(xp.sum((draws - mean) ** 2) / (n * (n - 1)))
+    se = length(draws - mean) / float(np.sqrt(n * (n - 1)))
     low = lower - slack - ROUNDING * xp.abs(lower)
     low = xp.where(lower == 0, lower, low)
     high = upper + slack + ROUNDING * xp.abs(upper)

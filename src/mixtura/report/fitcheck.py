@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtura.arrays.linalg import length
 from mixtura.errors import MixturaError
 from mixtura.mixture import Mixture
 from mixtura.report import pit
@@ -172,7 +173,7 @@ def _compared(check: FitCheck, mine: Floats, theirs: Floats | None, weight: Any)
     live = int(np.count_nonzero(share))
     se = None
     if live > 1:
-        se = float(np.sqrt(share**2 @ (gain - mean) ** 2 * live / (live - 1)))
+        se = float(length(share * (gain - mean)) * np.sqrt(live / (live - 1)))
     return replace(
         check, model=float(share @ mine), gaussian=float(share @ theirs), gain=mean, se=se
     )
