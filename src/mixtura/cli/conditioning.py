@@ -16,6 +16,7 @@ import numpy as np
 from mixtura.cli import options
 from mixtura.errors import InputError
 from mixtura.report.numbers import number, percent
+from mixtura.report.wording import plural
 
 __all__ = ["Answer", "condition", "record"]
 
@@ -89,9 +90,15 @@ def condition(mixture: Any, given: dict[str, float], level: float) -> Answer:
     places = [options.place(mixture, name, "--given") for name in given]
     if len(set(places)) < len(places):
         raise InputError(f"expected every column once after --given, got {', '.join(given)}")
+    if mixture.d == 1:
+        raise InputError(
+            "expected a model of several columns, got one that has one column only: nothing is "
+            "left to describe; mixtura describe tells its law"
+        )
     if len(places) == mixture.d:
         raise InputError(
-            f"expected at most {mixture.d - 1} columns after --given, got all {mixture.d} of the "
+            f"expected at most {plural(mixture.d - 1, 'column')} after --given, "
+            f"got all {mixture.d} of the "
             "model: nothing is left to describe; mixtura score tells the density at a point"
         )
     values = np.array(list(given.values()))

@@ -9,6 +9,7 @@ import typer
 from mixtura.cli import options, predicting
 from mixtura.cli.arguments import Data, Level, Model, Prefix, TableOut
 from mixtura.cli.files import check_source, check_target
+from mixtura.cli.reading import read
 from mixtura.cli.voice import note
 
 __all__ = ["predict"]
@@ -56,7 +57,6 @@ def predict(
       mixtura predict data.safetensors new.csv -t price --how median -o out.tsv
     """
     from mixtura.cli import columnsout
-    from mixtura.io import read
     from mixtura.sources import tables
 
     check_source(model, "a model file")

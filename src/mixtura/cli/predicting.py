@@ -38,10 +38,15 @@ def targets(mixture: Any, names: list[str]) -> list[int]:
         raise typer.BadParameter(
             f"expected every target once, got {', '.join(names)}", param_hint="'--target'"
         )
+    if mixture.d == 1:
+        raise InputError(
+            "expected a model of several columns, got one that has one column only: nothing is "
+            "left to predict it from; mixtura describe tells its law"
+        )
     if len(places) == mixture.d:
         raise InputError(
-            f"expected at most {mixture.d - 1} targets, got all {mixture.d} columns of the model: "
-            "nothing is left to predict them from; mixtura describe tells their law"
+            f"expected at most {plural(mixture.d - 1, 'target')}, got all {mixture.d} columns of "
+            "the model: nothing is left to predict them from; mixtura describe tells their law"
         )
     return places
 
@@ -115,6 +120,11 @@ def _said(mixture: Any, table: Any, given: list[int], there: list[int], x: Any) 
         notes.append(
             f"{some:,} of {plural(table.n, 'row')} {'has' if some == 1 else 'have'} missing cells: "
             "predicted from what is there"
-            + (f"; {all_:,} have nothing to predict from and get the marginal law" if all_ else "")
+            + (
+                f"; {all_:,} {'has' if all_ == 1 else 'have'} nothing to predict from and "
+                f"get{'s' * (all_ == 1)} the marginal law"
+                if all_
+                else ""
+            )
         )
     return notes

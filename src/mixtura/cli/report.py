@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from mixtura.cli import options
 from mixtura.cli.arguments import Data
 from mixtura.cli.files import check_source, check_target
 from mixtura.cli.naming import stem
-from mixtura.cli.voice import note
+from mixtura.cli.reading import read
+from mixtura.cli.voice import note, say
 
 __all__ = ["report"]
 
@@ -30,6 +32,7 @@ def report(
             "-o",
             help="The page \\[default: DATA's name + .html, in this directory].",
             metavar="PATH",
+            callback=options.page,
             show_default=False,
         ),
     ] = None,
@@ -62,7 +65,6 @@ def report(
     from mixtura.cli import page
     from mixtura.cli.columns import model_columns
     from mixtura.errors import InputError
-    from mixtura.io import read
     from mixtura.report import brief, check_extras
     from mixtura.sources import Rows, picking, tables
 
@@ -71,7 +73,7 @@ def report(
     target = output or Path(stem(data) + ".html")
     check_target("--output", target, [("the data", data), ("the model", model)])
     check_extras()
-    mixture, info = read(model)
+    mixture, info = read(model, quiet=quiet)
     if weights is not None and weights in (mixture.columns or ()):
         raise typer.BadParameter(
             f"expected a column that is not fitted, got {weights!r}, a column of the model",
@@ -81,17 +83,17 @@ def report(
     for text in table.notes:
         note(text, quiet=quiet)
     weigh, said = _weights(table, info, weights)
+    weight = None if weigh is None else picking.weights(table, weigh)
     for text in said:
         note(text, quiet=quiet)
-    weight = None if weigh is None else picking.weights(table, weigh)
     x = model_columns(mixture, table, skip=() if weigh is None else (weigh,))
     if len(x) == 0:
         raise InputError(f"expected at least one row in {table.source}, got none; add rows")
     told = {**info, "model": model.name, "notes": [*(info.get("notes") or ()), *said]}
     check = page.write(target, mixture, Rows(x, weight), told, quiet=quiet, data=table.source)
     if not quiet:
-        print(f"report  {target}")
-        print(f"check   {brief(check)}")
+        say(f"report  {target}")
+        say(f"check   {brief(check)}")
 
 
 def _weights(table: Any, info: dict[str, Any], asked: str | None) -> tuple[str | None, list[str]]:

@@ -10,6 +10,7 @@ import typer
 from mixtura.cli import options
 from mixtura.cli.arguments import Data, Model, Prefix, TableOut
 from mixtura.cli.files import check_source, check_target
+from mixtura.cli.reading import read
 from mixtura.cli.voice import note
 
 __all__ = ["score"]
@@ -51,7 +52,6 @@ def score(
     """
     from mixtura.cli import columnsout
     from mixtura.cli.columns import model_columns
-    from mixtura.io import read
     from mixtura.sources import tables
 
     check_source(model, "a model file")

@@ -24,6 +24,8 @@ UNCORRELATED = {"spherical", "diag", "EII", "VII", "EEI", "VEI", "EVI", "VVI"}
 #: Rows that usually suffice to show that columns are independent.
 ENOUGH = 20_000
 CHUNK = 65_536
+#: Size from which sums of squares pass the range of floats.
+MOST = 1e152
 
 
 def check_rows(
@@ -46,8 +48,8 @@ def check_rows(
     Raises
     ------
     InputError
-        Too few rows, constant columns, equal or exactly collinear columns; the message names
-        the columns and those to keep.
+        Too few rows, values whose squares overflow, constant columns, equal or exactly collinear
+        columns; the message names the columns and those to keep.
     """
     n, d = x.shape
     if n < 2:
@@ -57,6 +59,7 @@ def check_rows(
             f"expected at least as many rows as components, got {n} rows for {n_components} "
             f"components; ask for at most {n} components or add rows"
         )
+    _check_range(x, columns)
     constant = _constant(x)
     if constant.all():
         what = f"{n} equal rows" if d > 1 else f"{n} times the same value"
@@ -76,6 +79,21 @@ def check_rows(
     _check_copies(x, columns)
     if n > d:
         _check_collinear(x, columns)
+
+
+def _check_range(x: Floats, columns: Sequence[str]) -> None:
+    """Refuse columns whose values or spread squares cannot hold."""
+    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+    wide = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > MOST)
+    if not len(wide):
+        return
+    j = int(wide[0])
+    row = int(np.abs(x[:, j]).argmax())
+    raise InputError(
+        f"expected values below {MOST:.0e} in size, whose squares can be added, got "
+        f"{columns[j]} = {x[row, j]:g} (values from {low[j]:g} to {high[j]:g}); mend that cell or "
+        "measure the column in another unit"
+    )
 
 
 def _constant(x: Floats) -> NDArray[np.bool_]:

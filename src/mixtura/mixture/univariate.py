@@ -60,7 +60,9 @@ def cdf(mix: Mixture, x: Any) -> Array:
     points = as_float(x, like=means)
     if points.ndim == 2 and points.shape[1] == 1:
         points = points[:, 0]
-    return normal_cdf((points[..., None] - means) / sd) @ w
+    with np.errstate(over="ignore"):  # infinitely far is far enough
+        z = (points[..., None] - means) / sd
+    return normal_cdf(z) @ w
 
 
 def quantile(mix: Mixture, q: Any) -> Array:

@@ -21,6 +21,7 @@ from mixtura.report.crossvalidate import SEED, Callback, drawn, held_out, take
 from mixtura.report.layout import telling
 from mixtura.report.reading import Reading, read_rows
 from mixtura.sources import Rows
+from mixtura.sources.rows import balanced
 
 __all__ = ["MOST_ROWS", "FitCheck", "fit_check", "is_fitted_to"]
 
@@ -110,6 +111,7 @@ def fit_check(
     callback : callable (Progress) -> Any
         Told of every iteration of a refit.
     """
+    rows = replace(rows, weight=balanced(rows.weight))
     reading = read_rows(mixture, rows) if reading is None else reading
     if fitted is None:
         fitted = is_fitted_to(info, rows, reading)

@@ -54,7 +54,8 @@ def _caption(mixture: Any, matrix: Matrix) -> str:
         why = "on which the components differ most" if mixture.k > 1 else "that come first"
         said.append(f"The {MOST_COLUMNS} of {mixture.d} columns {why}.")
     drawn, n = len(matrix.x), matrix.drawn.total
-    rows = f"All {n:,} rows" if drawn == n else f"A random {drawn:,} of {n:,} rows"
+    every = "The one row" if n == 1 else f"All {n:,} rows"
+    rows = every if drawn == n else f"A random {drawn:,} of {n:,} rows"
     if len(matrix.names) == 1:
         said.append(
             f"{rows} as a histogram; the line is the fitted density, and under it the share of "

@@ -66,7 +66,8 @@ def log_tails(mixture: Any, x: NDArray[np.float64]) -> NDArray[np.float64]:
     logs = np.asarray(mixture.log_weights)[:, None]
     out = np.empty(x.shape)
     for i, row in enumerate(x):
-        z = (row - mixture.means) / sd
+        with np.errstate(over="ignore"):
+            z = (row - mixture.means) / sd
         sides = logsumexp(logs + log_ndtr(z), axis=0), logsumexp(logs + log_ndtr(-z), axis=0)
         out[i] = np.minimum(np.minimum(*sides) + np.log(2), 0.0)
     return out
