@@ -363,6 +363,12 @@ def bad(**columns):
     return lambda: table("data.csv", {**numbers(), **columns})
 
 
+def linked():
+    """The table under a name without an ending as well."""
+    os.symlink("data.csv", "link")
+    return bad()()
+
+
 def content(text, name="data.csv"):
     return lambda: (
         Path(name).write_bytes(text if isinstance(text, bytes) else text.encode()) and name
@@ -410,9 +416,9 @@ BAD_DATA = {
     "rank too large": (bad(), ["--covariance", "lowrank", "--rank", "2"], ["rank", "--rank 1"]),
     "no such folder": (bad(), ["--output", "no/m.safetensors"], ["existing directory", "mkdir"]),
     "report in no folder": (bad(), ["--report", "no/r.html"], ["--report", "mkdir"]),
-    "output is the data": (bad(), ["--output", "data.csv"], ["the data", "another name"]),
+    "output is the data": (linked, ["--output", "link"], ["the data", "another name"]),
     "output is a directory": (bad(), ["--output", "."], ["directory"]),
-    "report is the model": (bad(), ["--report", "data.safetensors"], ["the model"]),
+    "report is the model": (bad(), ["-o", "m", "--report", "m"], ["the model"]),
 }
 
 

@@ -746,3 +746,15 @@ def test_the_report_leaves_out_what_says_nothing():
     thinned = {"n_iter": [1, 5, 30], "log_likelihood": [-4.0, -3.0, -2.9]}
     assert "over 30 iterations" in figures.trace_figure(thinned)
     assert figures.bic_curve(TRIALS[:1], (2, "full")) is None
+
+
+@pytest.mark.parametrize("d", [3, 4, 5, 6])
+def test_long_names_do_not_meet_their_neighbours(d):
+    names = ["W" * 3 + "n" * 25 + str(j) for j in range(d)]
+    mix = mx.Mixture([1.0], [np.zeros(d)], [1.0], columns=names)
+    fig = mx.plot.scatter_matrix(mix, mix.sample(30, rng=0))
+    fig.canvas.draw()
+    boxes = [ax.xaxis.label.get_window_extent() for ax in fig.axes if ax.xaxis.label.get_text()]
+    assert len(boxes) == d
+    for left, right in itertools.pairwise(sorted(boxes, key=lambda box: box.x0)):
+        assert left.x1 < right.x0

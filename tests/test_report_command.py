@@ -156,10 +156,11 @@ FAILURES = {
     "no model": (["no.safetensors", "two.csv"], 1, ["does not exist"]),
     "no data": (["two.safetensors", "no.csv"], 1, ["does not exist"]),
     "a column missing": (["two.safetensors", "other.csv"], 1, ["without 'b'", "rename"]),
-    "the page is the data": (["two.safetensors", "two.csv", "-o", "two.csv"], 1, ["the data"]),
+    "the page is the data": (["two.safetensors", "two.csv", "-o", "data.html"], 1, ["the data"]),
     "the page is the model": (
-        ["two.safetensors", "two.csv", "-o", "two.safetensors"], 1, ["the model"]
+        ["two.safetensors", "two.csv", "-o", "model.html"], 1, ["the model"]
     ),
+    "the page is a table": (["two.safetensors", "two.csv", "-o", "new.csv"], 2, [".html"]),
     "no folder": (["two.safetensors", "two.csv", "-o", "no/r.html"], 1, ["mkdir"]),
     "weights are fitted": (["two.safetensors", "two.csv", "--weights", "a"], 2, ["not fitted"]),
     "no such weights": (["two.safetensors", "two.csv", "--weights", "q"], 1, ["'q'"]),
@@ -169,6 +170,8 @@ FAILURES = {
 @pytest.mark.parametrize("case", FAILURES)
 def test_failures_say_how_to_mend_them(model, two, case):
     table("other.csv", {"a": two["a"], "c": two["b"]})
+    os.symlink("two.csv", "data.html")
+    os.symlink("two.safetensors", "model.html")
     before = {name: Path(name).read_bytes() for name in os.listdir()}
     arguments, code, expected = FAILURES[case]
     message = flat(run("report", *arguments, code=code).stderr)

@@ -12,6 +12,7 @@ from mixtura.typing import Array
 
 __all__ = [
     "cholesky",
+    "length",
     "log",
     "log_softmax",
     "logsumexp",
@@ -99,6 +100,16 @@ def solve_triangular(factor: Array, b: Array, *, adjoint: bool = False) -> Array
 def solve_cholesky(factor: Array, b: Array) -> Array:
     """Solve L Lᵀ x = b."""
     return solve_triangular(factor, solve_triangular(factor, b), adjoint=True)
+
+
+def length(v: Array) -> Array:
+    """Euclidean length of a vector, also where its square is beyond floats."""
+    xp = namespace(v)
+    top = detached(xp.max(xp.abs(v)))
+    unit = xp.where((top > 0) & xp.isfinite(top), top, xp.ones_like(top))
+    square = xp.sum((v / unit) ** 2)
+    some = square > 0  # at no length the gradient is zero and not NaN
+    return xp.where(some, unit * xp.sqrt(xp.where(some, square, xp.ones_like(square))), square)
 
 
 def log(a: Array) -> Array:

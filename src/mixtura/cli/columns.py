@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mixtura.errors import InputError
+from mixtura.report.wording import plural
 from mixtura.sources import picking
 from mixtura.sources.tables import near, told
 
-__all__ = ["model_columns", "names_in"]
+__all__ = ["model_columns", "model_names"]
 
 
 def model_columns(
@@ -33,14 +34,8 @@ def model_columns(
         Columns that are not there or not numbers, cells that are infinite or may not be missing.
     """
     if mixture.columns is None:
-        picked = picking.pick(table, skip=skip, missing=missing)
-        if len(picked.columns) != mixture.d:
-            raise InputError(
-                f"expected {mixture.d} numeric columns, as the model has (it knows no names), got "
-                f"{len(picked.columns)} ({told(picked.columns)}); "
-                "keep those the model was fitted to"
-            )
-        return picked.x
+        names = model_names(mixture, table, missing=missing, skip=skip)
+        return picking.pick(table, names, choosable=False, missing=missing).x
     lacking = [name for name in mixture.columns if name not in table.names]
     if lacking:
         hints = [hint for name in lacking[:3] if (hint := near(name, table.names))]
@@ -53,6 +48,23 @@ def model_columns(
     return picking.pick(table, list(mixture.columns), choosable=False, missing=missing).x
 
 
-def names_in(mixture: Any, table: Any, *, skip: Sequence[str] = ()) -> list[str]:
-    """The table's names of the model's columns."""
-    return list(mixture.columns or picking.pick(table, skip=skip, missing=True).columns)
+def model_names(
+    mixture: Any, table: Any, *, missing: bool = False, skip: Sequence[str] = ()
+) -> list[str]:
+    """The table's names of the model's columns; see ``model_columns``.
+
+    Where cells may be missing, a column without any value counts as numeric if one is needed.
+    """
+    if mixture.columns is not None:
+        return list(mixture.columns)
+    picked = picking.pick(table, skip=skip, missing=missing)
+    names = list(picked.columns)
+    if missing and len(names) < mixture.d:
+        empty = {name for name, reason in picked.left_out if reason == picking.EMPTY}
+        names = [name for name in table.names if name in names or name in empty]
+    if len(names) != mixture.d:
+        raise InputError(
+            f"expected {plural(mixture.d, 'numeric column')}, as the model has (it knows no "
+            f"names), got {len(names)} ({told(names)}); keep those the model was fitted to"
+        )
+    return names

@@ -66,8 +66,14 @@ def as_text(column: Any) -> Any:
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         listed = column.to_pylist()
-        found = [None if cell is None else json.dumps(cell, default=str) for cell in listed]
-        return pa.array(found, pa.string())
+        return pa.array([None if cell is None else _told(cell) for cell in listed], pa.string())
+
+
+def _told(cell: Any) -> str:
+    """A cell that is no number and no text: bytes in hexadecimal, all else as JSON."""
+    if isinstance(cell, bytes):
+        return cell.hex()
+    return json.dumps(cell, default=lambda one: one.hex() if isinstance(one, bytes) else str(one))
 
 
 def filled(column: Any, values: Any, mask: Any, *, columnar: bool) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,8 @@ import typer
 
 from mixtura.cli.arguments import AsJson, Seed
 from mixtura.cli.files import check_source
-from mixtura.cli.voice import note, terminal_width
+from mixtura.cli.reading import read
+from mixtura.cli.voice import emit, note, say, terminal_width
 
 __all__ = ["compare"]
 
@@ -54,7 +54,6 @@ def compare(
       mixtura compare data.safetensors new.safetensors --json > difference.json
     """
     from mixtura.cli import comparing, sidebyside
-    from mixtura.io import read
     from mixtura.sources import tables
 
     for path in (first, second):
@@ -74,9 +73,9 @@ def compare(
     columns = a.columns or b.columns or tuple(f"x{j}" for j in range(a.d))
     sides = [_side(names[0], a, info), _side(names[1], b, other)]
     if as_json:
-        print(json.dumps(sidebyside.machine(columns, sides, found), allow_nan=False))
+        emit(sidebyside.machine(columns, sides, found))
     else:
-        print("\n".join(sidebyside.lines(columns, sides, found, terminal_width())))
+        say(*sidebyside.lines(columns, sides, found, terminal_width()))
 
 
 def _rows(data: Path, mixture: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.arrays.linalg import length
 from mixtura.errors import InputError
 from mixtura.sources.tables import near, told
 from mixtura.typing import FloatArray
@@ -144,22 +145,23 @@ def over_rows(a: Any, b: Any, x: FloatArray, matched: list[dict[str, Any]]) -> d
     partner = np.full(a.k, -1)
     for pair in matched:
         partner[pair["a"]] = pair["b"]
-    sums, gaps, moved = np.zeros(2), np.empty(len(x)), 0
+    means, gaps, moved = np.zeros(2), np.empty(len(x)), 0
     size = max(1, min(BATCH, 8_000_000 // max(a.k, b.k)))
     for start in range(0, len(x), size):
         part = x[start : start + size]
         height = [mix.log_density(part) for mix in (a, b)]
-        sums += [h.sum() for h in height]
+        means += [(h / len(x)).sum() for h in height]
         gaps[start : start + size] = height[1] - height[0]
         label = [mix.responsibilities(part).argmax(axis=1) for mix in (a, b)]
         moved += int((partner[label[0]] != label[1]).sum())
     n = len(x)
-    se = float(gaps.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+    difference = float(np.mean(gaps / n) * n)
+    se = float(length(gaps - difference) / np.sqrt(n * (n - 1))) if n > 1 else None
     return {
         "n_rows": n,
-        "log_density_a": float(sums[0] / n),
-        "log_density_b": float(sums[1] / n),
-        "difference": float(gaps.mean()),
+        "log_density_a": float(means[0]),
+        "log_density_b": float(means[1]),
+        "difference": difference,
         "se": se,
         "moved": moved,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +10,10 @@ import typer
 from mixtura.cli import options
 from mixtura.cli.arguments import AsJson, Level, Model
 from mixtura.cli.files import check_source, check_target
-from mixtura.cli.voice import note, terminal_width
+from mixtura.cli.reading import read
+from mixtura.cli.voice import emit, note, say, terminal_width
 
 __all__ = ["condition"]
-
-
-def _model_file(value: Path | None) -> Path | None:
-    if value is not None and value.suffix.lower() != ".safetensors":
-        raise typer.BadParameter(f"expected a name that ends in .safetensors, got {value}")
-    return value
 
 
 def condition(
@@ -43,7 +37,7 @@ def condition(
             "-o",
             help="Also write the law of the rest as a model file (.safetensors).",
             metavar="PATH",
-            callback=_model_file,
+            callback=options.model_file,
             show_default=False,
         ),
     ] = None,
@@ -62,7 +56,6 @@ def condition(
       mixtura condition data.safetensors -g height=1.8 --output tall.safetensors
     """
     from mixtura.cli import conditioning
-    from mixtura.io import read
 
     check_source(model, "a model file")
     if output is not None:
@@ -76,7 +69,7 @@ def condition(
     if text := answer.warning(info):
         note(text)
     if as_json:
-        print(json.dumps(_machine(answer, model, output), allow_nan=False))
+        emit(_machine(answer, model, output))
         return
     _print(answer, model, output)
 
@@ -109,28 +102,28 @@ def _print(answer: Any, model: Path, output: Path | None) -> None:
     from mixtura.sources.tables import told
 
     rest = answer.rest
-    given = told([f"{name} = {value:g}" for name, value in answer.given.items()])
-    print(f"{model.name}: {told(rest.columns)} given {given}")
-    print(f"{rest.k} component{'s' * (rest.k != 1)}, structure {rest.covariance.name}")
-    print(
+    given = told([f"{summary.short(name)} = {value:g}" for name, value in answer.given.items()])
+    say(f"{model.name}: {told(map(summary.short, rest.columns))} given {given}")
+    say(f"{rest.k} component{'s' * (rest.k != 1)}, structure {rest.covariance.name}")
+    say(
         f"log-density of what is given {number(answer.log_density, 5)} nats: {answer.rarity()} of "
         "the model's rows are less likely"
     )
     low, high = (f"{50 * (1 + sign * answer.level):.4g}%" for sign in (-1, 1))
     lines = [
-        [name, pair(mean, sd), *(_digits(value, sd) for value in quantiles)]
+        [summary.short(name), pair(mean, sd), *(_digits(value, sd) for value in quantiles)]
         for name, mean, sd, *quantiles in answer.lines()[: summary.MOST_COLUMNS]
     ]
-    print()
+    say("")
     for line in summary.grid(["", "mean ± sd", low, "median", high], lines):
-        print(f"  {line}")
+        say(f"  {line}")
     if rest.d > summary.MOST_COLUMNS:
-        print(f"  … {summary.MOST_COLUMNS} of {rest.d} columns; --json lists all")
-    print()
+        say(f"  … {summary.MOST_COLUMNS} of {rest.d} columns; --json lists all")
+    say("")
     for line in summary.component_tables(rest, rest.columns, terminal_width()):
-        print(line.replace("mixtura describe --json", "--json"))
+        say(line.replace("mixtura describe --json", "--json"))
     if output is not None:
-        print(f"\nmodel   {output}")
+        say("", f"model   {output}")
 
 
 def _digits(value: float, sd: float) -> str:

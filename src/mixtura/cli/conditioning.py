@@ -16,6 +16,7 @@ import numpy as np
 from mixtura.cli import options
 from mixtura.errors import InputError
 from mixtura.report.numbers import number, percent
+from mixtura.report.wording import plural
 
 __all__ = ["Answer", "condition", "record"]
 
@@ -89,22 +90,22 @@ def condition(mixture: Any, given: dict[str, float], level: float) -> Answer:
     places = [options.place(mixture, name, "--given") for name in given]
     if len(set(places)) < len(places):
         raise InputError(f"expected every column once after --given, got {', '.join(given)}")
+    if mixture.d == 1:
+        raise InputError(
+            "expected a model of several columns, got one that has one column only: nothing is "
+            "left to describe; mixtura describe tells its law"
+        )
     if len(places) == mixture.d:
         raise InputError(
-            f"expected at most {mixture.d - 1} columns after --given, got all {mixture.d} of the "
+            f"expected at most {plural(mixture.d - 1, 'column')} after --given, "
+            f"got all {mixture.d} of the "
             "model: nothing is left to describe; mixtura score tells the density at a point"
         )
     values = np.array(list(given.values()))
     names = mixture.columns or tuple(f"x{j}" for j in range(mixture.d))
     part = mixture.marginal(places)
-    with np.errstate(over="ignore", invalid="ignore"):
-        delta = part.covariance.mahalanobis((values - part.means)[:, :, None])[:, 0]
-        rest = mixture.condition(places, values) if np.isfinite(delta).all() else None
-    if rest is None or not (np.isfinite(rest.means).all() and np.isfinite(rest.weights).all()):
-        said = ", ".join(f"{name} = {value:g}" for name, value in given.items())
-        raise InputError(
-            f"expected values that can be squared in units of the model, got {said}; check them"
-        )
+    rest = mixture.condition(places, values)
+    delta = part.covariance.mahalanobis((values - part.means)[:, :, None])[:, 0]
     rest = _named(rest, [name for j, name in enumerate(names) if j not in set(places)])
     height = float(part.log_density(values[None])[0])
     draws = part.log_density(part.sample(DRAWS, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from mixtura.cli import fitting, options
 from mixtura.cli.files import check_target
 from mixtura.cli.naming import stem
-from mixtura.cli.voice import complain, note, terminal_width
+from mixtura.cli.voice import complain, emit, note, say, terminal_width
 
 __all__ = ["fit"]
 
@@ -89,6 +88,7 @@ def fit(
             "-o",
             help="The model file \\[default: DATA's name + .safetensors, in this directory].",
             metavar="PATH",
+            callback=options.model_file,
             show_default=False,
         ),
     ] = None,
@@ -97,6 +97,7 @@ def fit(
         typer.Option(
             help="Also write a report: one self-contained HTML page.",
             metavar="PATH",
+            callback=options.page,
             show_default=False,
         ),
     ] = None,
@@ -179,7 +180,7 @@ def fit(
     for text in rest:
         note(text, quiet=quiet)
     if as_json:
-        print(json.dumps(_machine(outcome, info, model, report), allow_nan=False))
+        emit(_machine(outcome, info, model, report))
     elif not quiet:
         _print(job, outcome, info, model, report)
     if outcome.interrupted:
@@ -226,12 +227,12 @@ def _print(
 
     d = len(job.picked.columns)
     weighed = f", weighted by {info['weights_column']}" if info["weights_column"] else ""
-    print(f"{job.table.source}: {job.rows.n:,} rows, {d:,} column{'s' * (d != 1)}{weighed}")
-    print("\n".join([*measuring.said(info), *summary.headline(outcome.mixture, info)]))
+    say(f"{job.table.source}: {job.rows.n:,} rows, {d:,} column{'s' * (d != 1)}{weighed}")
+    say(*measuring.said(info), *summary.headline(outcome.mixture, info))
     if table := summary.bic_table(info):
-        print("\n" + "\n".join(table))
+        say("", *table)
     tables = summary.component_tables(outcome.mixture, job.picked.columns, terminal_width())
-    print("\n" + "\n".join(tables))
-    print(f"\nmodel   {model}")
+    say("", *tables)
+    say("", f"model   {model}")
     if report is not None and not outcome.interrupted:
-        print(f"report  {report}")
+        say(f"report  {report}")

@@ -14,6 +14,9 @@ from typing import Any
 from mixtura.cli.files import replacing
 from mixtura.cli.voice import note
 
+#: Share of the greatest weight below which a row is lost in the rounding of sums.
+LIGHT = 1e-15
+
 __all__ = ["Job", "Outcome", "finish", "prepare", "save", "search"]
 
 
@@ -68,6 +71,14 @@ def prepare(
     present = rows.x if rows.weight is None else rows.x[rows.weight > 0]
     least = counts[0] if isinstance(counts, list) else counts if isinstance(counts, int) else 1
     check_rows(present, picked.columns, covariance, n_components=least)
+    if weight is not None and (counted := weight > LIGHT * weight.max()).sum() < len(present):
+        try:
+            check_rows(picked.x[counted], picked.columns, covariance, n_components=least)
+        except InputError as error:
+            raise InputError(
+                f"{error} (among the {counted.sum():,} rows that count beside the greatest weight "
+                f"in {weights!r}, {weight.max():g})"
+            ) from None
     n, d = present.shape
     if isinstance(counts, list) and counts[-1] > n:
         notes.append(f"{n} rows allow at most {n} components: larger numbers were not tried")

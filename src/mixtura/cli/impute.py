@@ -10,9 +10,13 @@ import typer
 from mixtura.cli import options
 from mixtura.cli.arguments import Data, Model, Seed, TableOut
 from mixtura.cli.files import check_source, check_target
+from mixtura.cli.reading import read
 from mixtura.cli.voice import note
 
 __all__ = ["impute"]
+
+#: Numbers that the draws of one row may take.
+NUMBERS = 8_000_000
 
 
 def impute(
@@ -65,9 +69,11 @@ def impute(
             param_hint="'--draws'",
         )
     from mixtura.cli import columnsout
-    from mixtura.cli.columns import model_columns, names_in
+    from mixtura.cli.columns import model_columns, model_names
     from mixtura.cli.errorcolumns import errors_ignored
-    from mixtura.io import read
+    from mixtura.errors import InputError
+    from mixtura.mixture import reach
+    from mixtura.report.wording import plural
     from mixtura.sources import tables
 
     check_source(model, "a model file")
@@ -79,10 +85,16 @@ def impute(
     for text in table.notes:
         note(text)
     x = model_columns(mixture, table, missing=True)
+    reach.check(mixture, reach.holes(x))
     columnsout.check_added(table, ["draw"] * (draws > 1) + ["imputed"] * flag)
-    names = names_in(mixture, table)
+    names = model_names(mixture, table, missing=True)
     if errors := info.get("noise_columns"):
         note(errors_ignored(errors))
+    if draws * mixture.d > NUMBERS:
+        raise InputError(
+            f"expected at most {NUMBERS // mixture.d:,} draws of {plural(mixture.d, 'column')}, "
+            f"got {draws:,}: one row's draws are held at once; ask for fewer"
+        )
     _write(mixture, table, x, names, (how, draws, seed, flag), output)
     for text in _said(names, x, how):
         note(text)
@@ -92,6 +104,7 @@ def _said(names: list[str], x: Any, how: str) -> list[str]:
     """How many cells were filled in, and where."""
     import numpy as np
 
+    from mixtura.report.wording import plural
     from mixtura.sources.tables import told
 
     missing = np.isnan(x)
@@ -103,8 +116,8 @@ def _said(names: list[str], x: Any, how: str) -> list[str]:
     )
     by = "a sample of its law" if how == "sample" else f"the {how} of its law"
     notes = [
-        f"filled in {count:,} cell{'s' * (count != 1)} in {rows:,} of {len(x):,} rows ({each}), "
-        f"each by {by} given the rest of the row"
+        f"filled in {count:,} cell{'s' * (count != 1)} in {rows:,} of {plural(len(x), 'row')} "
+        f"({each}), each by {by} given the rest of the row"
     ]
     if empty := int(missing.all(axis=1).sum()):
         notes.append(

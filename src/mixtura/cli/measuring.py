@@ -78,10 +78,11 @@ def missing_record(rows: Observations, columns: Sequence[str]) -> dict[str, Any]
 def said(info: Mapping[str, Any]) -> list[str]:
     """Lines of a summary: what was missing, and how exact the rest was."""
     lines = []
+    columns, n = info.get("columns") or (), info.get("n_rows") or 0
     if missing := info.get("missing"):
-        total = info["n_rows"] * len(info["columns"])
+        total = max(n * len(columns), missing["cells"])
         counts = missing["columns"]
-        each = told([f"{name} {counts[name]:,}" for name in info["columns"] if name in counts])
+        each = told([f"{name} {counts[name]:,}" for name in columns if name in counts])
         if missing["cells"]:
             lines.append(
                 f"missing: {missing['cells']:,} of {total:,} cells "
@@ -91,7 +92,7 @@ def said(info: Mapping[str, Any]) -> list[str]:
         if missing["empty_rows"]:
             lines.append(f"left out: {plural(missing['empty_rows'], 'row')} without any value")
     if errors := info.get("noise_columns"):
-        pairs = [(name, errors[name]) for name in info["columns"] if name in errors]
+        pairs = [(name, errors[name]) for name in columns if name in errors]
         each = told([f"{name} ± {error}" for name, error in pairs])
         lines.append(f"errors of measurement taken out: {each}")
     return lines

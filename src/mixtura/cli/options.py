@@ -23,8 +23,10 @@ __all__ = [
     "errors",
     "given",
     "level",
+    "model_file",
     "names",
     "one_of",
+    "page",
     "place",
     "positive",
     "quantile",
@@ -156,6 +158,11 @@ def level(value: float) -> float:
         raise typer.BadParameter(
             f"expected a probability between 0 and 1, such as 0.9 for 90%; got {value:g}"
         )
+    if (1 + value) / 2 == 1:
+        raise typer.BadParameter(
+            "expected a probability that leaves something beyond the interval, at most "
+            f"0.999999999999999; got {value!r}"
+        )
     return value
 
 
@@ -201,6 +208,22 @@ def given(values: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def model_file(value: Path | None) -> Path | None:
+    """The name of a model to write: ``.safetensors``, or a name without an ending."""
+    return _ending(value, (".safetensors",))
+
+
+def page(value: Path | None) -> Path | None:
+    """The name of a page to write: ``.html``, or a name without an ending."""
+    return _ending(value, (".html", ".htm"))
+
+
+def _ending(value: Path | None, endings: tuple[str, ...]) -> Path | None:
+    if value is not None and value.suffix and value.suffix.lower() not in endings:
+        raise typer.BadParameter(f"expected a name that ends in {endings[0]}, got {value}")
+    return value
+
+
 def table_format(value: Path | None) -> Path | None:
     """The name of a table to write; refuses those that end in nothing we write."""
     from mixtura.cli.tableout import format_of
@@ -226,7 +249,8 @@ def place(mixture: Any, name: str, option: str) -> int:
     found = re.fullmatch(r"x?(\d{1,9})", name)
     if found and int(found[1]) < mixture.d:
         return int(found[1])
+    columns = "x0" if mixture.d == 1 else f"x0 … x{mixture.d - 1}"
     raise InputError(
-        f"expected x0 … x{mixture.d - 1} after {option}, as the model knows its columns by place "
+        f"expected {columns} after {option}, as the model knows its columns by place "
         f"alone, got {name!r}; count from 0"
     )

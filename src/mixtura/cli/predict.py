@@ -9,6 +9,7 @@ import typer
 from mixtura.cli import options, predicting
 from mixtura.cli.arguments import Data, Level, Model, Prefix, TableOut
 from mixtura.cli.files import check_source, check_target
+from mixtura.cli.reading import read
 from mixtura.cli.voice import note
 
 __all__ = ["predict"]
@@ -57,7 +58,6 @@ def predict(
     """
     from mixtura.cli import columnsout
     from mixtura.cli.errorcolumns import errors_ignored
-    from mixtura.io import read
     from mixtura.sources import tables
 
     check_source(model, "a model file")

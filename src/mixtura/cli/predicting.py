@@ -38,10 +38,15 @@ def targets(mixture: Any, names: list[str]) -> list[int]:
         raise typer.BadParameter(
             f"expected every target once, got {', '.join(names)}", param_hint="'--target'"
         )
+    if mixture.d == 1:
+        raise InputError(
+            "expected a model of several columns, got one that has one column only: nothing is "
+            "left to predict it from; mixtura describe tells its law"
+        )
     if len(places) == mixture.d:
         raise InputError(
-            f"expected at most {mixture.d - 1} targets, got all {mixture.d} columns of the model: "
-            "nothing is left to predict them from; mixtura describe tells their law"
+            f"expected at most {plural(mixture.d - 1, 'target')}, got all {mixture.d} columns of "
+            "the model: nothing is left to predict them from; mixtura describe tells their law"
         )
     return places
 
@@ -49,6 +54,8 @@ def targets(mixture: Any, names: list[str]) -> list[int]:
 def prepare(mixture: Any, table: Any, targets: list[int]) -> Job:
     """The columns of the table that are given, those that are predicted, and what to say."""
     import numpy as np
+
+    from mixtura.mixture import reach
 
     given = [j for j in range(mixture.d) if j not in targets]
     columns, found = _columns(mixture, table, given, targets)
@@ -58,6 +65,7 @@ def prepare(mixture: Any, table: Any, targets: list[int]) -> Job:
     for i, j in enumerate(targets):
         if j in found:
             y[:, i] = columns[:, found[j]]
+    reach.check(mixture, x, there)
     names = [mixture.columns[j] if mixture.columns else f"x{j}" for j in targets]
     return Job(x, y, there, targets, names, _said(mixture, table, given, there, x))
 
@@ -112,6 +120,11 @@ def _said(mixture: Any, table: Any, given: list[int], there: list[int], x: Any) 
         notes.append(
             f"{some:,} of {plural(table.n, 'row')} {'has' if some == 1 else 'have'} missing cells: "
             "predicted from what is there"
-            + (f"; {all_:,} have nothing to predict from and get the marginal law" if all_ else "")
+            + (
+                f"; {all_:,} {'has' if all_ == 1 else 'have'} nothing to predict from and "
+                f"get{'s' * (all_ == 1)} the marginal law"
+                if all_
+                else ""
+            )
         )
     return notes

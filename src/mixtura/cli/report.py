@@ -11,7 +11,8 @@ from mixtura.cli import options
 from mixtura.cli.arguments import Data, NoiseColumns
 from mixtura.cli.files import check_source, check_target
 from mixtura.cli.naming import stem
-from mixtura.cli.voice import note
+from mixtura.cli.reading import read
+from mixtura.cli.voice import note, say
 
 __all__ = ["report"]
 
@@ -31,6 +32,7 @@ def report(
             "-o",
             help="The page \\[default: DATA's name + .html, in this directory].",
             metavar="PATH",
+            callback=options.page,
             show_default=False,
         ),
     ] = None,
@@ -63,9 +65,8 @@ def report(
       mixtura report data.safetensors new.parquet --output new.html
     """
     from mixtura.cli import errorcolumns, measuring, page
-    from mixtura.cli.columns import model_columns, names_in
+    from mixtura.cli.columns import model_columns, model_names
     from mixtura.errors import InputError
-    from mixtura.io import read
     from mixtura.report import brief, check_extras
     from mixtura.sources import picking, tables
 
@@ -74,7 +75,7 @@ def report(
     target = output or Path(stem(data) + ".html")
     check_target("--output", target, [("the data", data), ("the model", model)])
     check_extras()
-    mixture, info = read(model)
+    mixture, info = read(model, quiet=quiet)
     if weights is not None and weights in (mixture.columns or ()):
         raise typer.BadParameter(
             f"expected a column that is not fitted, got {weights!r}, a column of the model",
@@ -89,7 +90,7 @@ def report(
     skip = [*([] if weigh is None else [weigh]), *errorcolumns.taken(asked, table)]
     skip = [] if mixture.columns else skip
     x = model_columns(mixture, table, missing=True, skip=skip)
-    names = names_in(mixture, table, skip=skip)
+    names = model_names(mixture, table, missing=True, skip=skip)
     errors, told_of = errorcolumns.in_table(table, info, asked, names)
     for text in [*said, *told_of]:
         note(text, quiet=quiet)
@@ -103,8 +104,8 @@ def report(
     told = {**info, "model": model.name, "notes": [*(info.get("notes") or ()), *said]}
     check = page.write(target, mixture, rows, told, quiet=quiet, data=table.source)
     if not quiet:
-        print(f"report  {target}")
-        print(f"check   {brief(check)}")
+        say(f"report  {target}")
+        say(f"check   {brief(check)}")
 
 
 def _weights(table: Any, info: dict[str, Any], asked: str | None) -> tuple[str | None, list[str]]:

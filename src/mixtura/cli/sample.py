@@ -8,6 +8,7 @@ import typer
 
 from mixtura.cli.arguments import Model, Seed, TableOut
 from mixtura.cli.files import check_source, check_target
+from mixtura.cli.reading import read
 
 __all__ = ["sample"]
 
@@ -37,7 +38,6 @@ def sample(
 
     from mixtura.cli import tableout
     from mixtura.errors import InputError
-    from mixtura.io import read
 
     check_source(model, "a model file")
     if output is not None:

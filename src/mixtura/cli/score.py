@@ -10,6 +10,7 @@ import typer
 from mixtura.cli import options
 from mixtura.cli.arguments import Data, Model, NoiseColumns, Prefix, TableOut
 from mixtura.cli.files import check_source, check_target
+from mixtura.cli.reading import read
 from mixtura.cli.voice import note
 
 __all__ = ["score"]
@@ -56,8 +57,7 @@ def score(
       mixtura score data.safetensors new.csv --outlier-quantile 0.001 -o out.tsv.gz
     """
     from mixtura.cli import columnsout, errorcolumns, measuring
-    from mixtura.cli.columns import model_columns, names_in
-    from mixtura.io import read
+    from mixtura.cli.columns import model_columns, model_names
     from mixtura.sources import tables
 
     check_source(model, "a model file")
@@ -77,7 +77,7 @@ def score(
     asked = options.errors(noise_columns)
     skip = [] if mixture.columns else errorcolumns.taken(asked, table)
     x = model_columns(mixture, table, missing=True, skip=skip)
-    names = names_in(mixture, table, skip=skip)
+    names = model_names(mixture, table, missing=True, skip=skip)
     errors, said = errorcolumns.in_table(table, info, asked, names)
     rows = measuring.observe(table, x, names, None, errors, keep_empty=True)
     for text in [*said, *_said(rows, names, level is not None)]:

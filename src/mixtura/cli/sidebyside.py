@@ -9,7 +9,7 @@ import numpy as np
 
 from mixtura.cli.summary import MOST_COMPONENTS, grid
 from mixtura.report.numbers import number, pair, percent
-from mixtura.report.wording import plural
+from mixtura.report.wording import fixed, plural
 from mixtura.sources.tables import told
 
 __all__ = ["lines", "machine", "verdict"]
@@ -146,7 +146,10 @@ def _components(columns: Sequence[str], found: dict[str, Any], width: int) -> li
         out.append(f"  … and {len(table) - MOST_COMPONENTS} more; --json lists all")
     if len(shown) < len(columns):
         out.append(f"  … {len(shown)} of {len(columns)} columns, those that moved most")
-    out.append("  distance: Wasserstein's, in units of the pooled covariance; below 1 they overlap")
+    out.append(
+        "  distance: Wasserstein's, in units of the covariance of the two pooled, which their "
+        "shift widens: below 1 they overlap, 2 is far apart"
+    )
     return out
 
 
@@ -175,8 +178,8 @@ def _rows(rows: dict[str, Any]) -> list[str]:
     se = "" if rows["se"] is None else f" ± {number(rows['se'], 2)}"
     return [
         f"{rows['data']}, {plural(n, 'row')}",
-        f"  mean log-density a {rows['log_density_a']:.4f}, b {rows['log_density_b']:.4f}; "
-        f"b − a {rows['difference']:+.4f}{se} nats per row",
+        f"  mean log-density a {fixed(rows['log_density_a'])}, b {fixed(rows['log_density_b'])}; "
+        f"b − a {'+' * (rows['difference'] >= 0)}{fixed(rows['difference'])}{se} nats per row",
         f"  {plural(rows['moved'], 'row')} ({percent(rows['moved'] / n)}) "
         f"change{'s' * (rows['moved'] == 1)} component",
     ]

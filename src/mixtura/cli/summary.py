@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.cli.voice import plain
 from mixtura.plot.layout import telling
 from mixtura.report.numbers import number, pair, percent
 from mixtura.report.page import STRUCTURES
 
-__all__ = ["bic_table", "component_tables", "grid", "headline", "left_out"]
+__all__ = ["bic_table", "component_tables", "grid", "headline", "left_out", "short"]
 
 #: Columns listed for each component; more are for ``describe --json`` and the report.
 MOST_COLUMNS = 24
@@ -26,7 +27,7 @@ def grid(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int = 1) 
     """Aligned text: the first ``left`` columns to the left, the others to the right."""
     from rich.cells import cell_len
 
-    table = [list(head), *(list(line) for line in lines)]
+    table = [[plain(cell) for cell in line] for line in (head, *lines)]
     widths = [max(cell_len(line[j]) for line in table) for j in range(len(head))]
 
     def padded(cell: str, j: int) -> str:
@@ -45,10 +46,12 @@ def headline(mixture: Any, info: dict[str, Any]) -> list[str]:
         + (f" ({STRUCTURES[structure]})" if structure in STRUCTURES else "")
     ]
     if (bic := info.get("bic")) is not None:
-        lines.append(
-            f"BIC {bic:,.1f}, log-likelihood {number(info['log_likelihood'], 6)} nats per row, "
-            f"{info['n_parameters']:,} free parameters"
-        )
+        said = [f"BIC {bic:,.1f}"]
+        if (height := info.get("log_likelihood")) is not None:
+            said.append(f"log-likelihood {number(height, 6)} nats per row")
+        if (free := info.get("n_parameters")) is not None:
+            said.append(f"{free:,} free parameters")
+        lines.append(", ".join(said))
     return lines
 
 
@@ -57,7 +60,7 @@ def _rank(mixture: Any, rank: int | str) -> str:
     if rank != "auto":
         return f" of rank {rank}"
     own = np.asarray(mixture.covariance.loadings).any(axis=1).sum(axis=1)
-    return f" of ranks {', '.join(str(r) for r in own)}"
+    return f" of rank{'s' * (len(own) != 1)} {', '.join(str(r) for r in own)}"
 
 
 def left_out(pairs: Sequence[Sequence[str]]) -> str:
@@ -71,7 +74,7 @@ def bic_table(info: dict[str, Any]) -> list[str]:
     trials = info.get("trials") or []
     if len(trials) < 2:
         return []
-    chosen = (info["n_components"], info["covariance_type"])
+    chosen = (info.get("n_components"), info.get("covariance_type"))
     structures = list(dict.fromkeys(trial["covariance_type"] for trial in trials))
     counts = sorted({trial["n_components"] for trial in trials})
     cells: dict[tuple[int, str], str] = {}
@@ -82,9 +85,11 @@ def bic_table(info: dict[str, Any]) -> list[str]:
             cells.setdefault(key, "failed ")
         else:
             cells[key] = f"{bic:,.1f}" + ("*" if key == chosen else " ")
-    shown = [k for k in counts if k <= max(chosen[0] + 3, counts[min(len(counts), MOST_LINES) - 1])]
-    shown = shown if len(shown) <= 2 * MOST_LINES else [k for k in shown if k > chosen[0] - 4]
-    out = ["BIC (lower is better; * kept)"]
+    kept = chosen[0] or 0
+    shown = [k for k in counts if k <= max(kept + 3, counts[min(len(counts), MOST_LINES) - 1])]
+    shown = shown if len(shown) <= 2 * MOST_LINES else [k for k in shown if k > kept - 4]
+    gaps = any((k, name) not in cells for k in shown for name in structures)
+    out = ["BIC (lower is better; * kept" + ", – not tried)" * gaps + ")" * (not gaps)]
     for start in range(0, len(structures), MOST_STRUCTURES):
         part = structures[start : start + MOST_STRUCTURES]
         lines = [[str(k), *(cells.get((k, name), "– ") for name in part)] for k in shown]
@@ -100,7 +105,7 @@ def component_tables(mixture: Any, columns: Sequence[str], width: int) -> list[s
     shown = telling(mixture, MOST_COLUMNS)
     some = range(min(mixture.k, MOST_COMPONENTS))
     sd = np.sqrt(mixture.covariance.diagonal())
-    names = {j: _short(columns[j]) for j in shown}
+    names = {j: short(columns[j]) for j in shown}
     cells = {j: [pair(float(mixture.means[k, j]), float(sd[k, j])) for k in some] for j in shown}
     fixed = [[str(k), percent(float(mixture.weights[k]))] for k in some]
     out = ["Components, numbered from 0 (mean ± standard deviation)"]
@@ -127,5 +132,6 @@ def component_tables(mixture: Any, columns: Sequence[str], width: int) -> list[s
     return out
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name as tables show it: the first thirty characters of a long one."""
     return name if len(name) <= 30 else name[:29] + "…"

@@ -75,7 +75,13 @@ def common_axes(spread: FloatArray, mass: FloatArray) -> tuple[FloatArray, Float
         slope = 1.0 / d - share @ p
         curvature = np.diag(share @ p) - (p * share[:, None]).T @ p
         # Along (1, …, 1) nothing changes; 1/d there makes the matrix regular.
-        step = -np.linalg.solve(curvature + 1.0 / d, slope)
+        try:
+            step = -np.linalg.solve(curvature + 1.0 / d, slope)
+        except np.linalg.LinAlgError:
+            raise NotPositiveDefiniteError(
+                "expected directions whose spreads can be held against each other, got some lost "
+                "in the rounding of others; rescale the columns"
+            ) from None
         step -= step.mean()
         if np.abs(step).max() < CLOSE:  # where values are too flat to compare, steps are exact
             b = b + step

@@ -75,10 +75,7 @@ def check_resp(
     checked = _checked_resp(resp, n, k)
     checked = checked if order is None else checked[order]
     w = np.ones(n) if weight is None else weight
-    if checked.ndim == 2:
-        mass = w @ checked
-    else:
-        mass = np.bincount(checked, weights=w, minlength=k)
+    mass = w @ checked if checked.ndim == 2 else np.bincount(checked, weights=w, minlength=k)
     empty = np.flatnonzero(~(mass > 0))
     if len(empty):
         raise InputError(

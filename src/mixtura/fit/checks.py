@@ -26,6 +26,8 @@ UNCORRELATED = {"spherical", "diag", "EII", "VII", "EEI", "VEI", "EVI", "VVI"}
 #: Rows that usually suffice to show that columns are independent.
 ENOUGH = 20_000
 CHUNK = 65_536
+#: Size from which sums of squares pass the range of floats.
+MOST = 1e152
 
 
 def check_rows(
@@ -48,8 +50,8 @@ def check_rows(
     Raises
     ------
     InputError
-        Too few rows, columns without any value, constant columns, equal or exactly collinear
-        columns; the message names the columns and those to keep.
+        Too few rows, values whose squares overflow, columns without any value, constant columns,
+        equal or exactly collinear ones; the message names the columns and those to keep.
     """
     n, d = x.shape
     if n < 2:
@@ -68,6 +70,7 @@ def check_rows(
             f"{', …' if len(names) > 6 else ''}; leave {_it(names)} out: "
             + as_option([name for name, dead in zip(columns, bare, strict=True) if not dead])
         )
+    _check_range(x, columns)
     constant = _constant(x)
     first = x[np.argmax(~gaps, axis=0), np.arange(d)]
     if constant.all():
@@ -89,6 +92,22 @@ def check_rows(
     whole = x[~gaps.any(axis=1)] if gaps.any() else x
     if len(whole) > d and not _constant(whole).any():
         _check_collinear(whole, columns)
+
+
+def _check_range(x: Floats, columns: Sequence[str]) -> None:
+    """Refuse columns whose values or spread squares cannot hold."""
+    low = np.fmin.reduce(x, axis=0).astype(np.float64)
+    high = np.fmax.reduce(x, axis=0).astype(np.float64)
+    wide = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > MOST)
+    if not len(wide):
+        return
+    j = int(wide[0])
+    row = int(np.nanargmax(np.abs(x[:, j])))
+    raise InputError(
+        f"expected values below {MOST:.0e} in size, whose squares can be added, got "
+        f"{columns[j]} = {x[row, j]:g} (values from {low[j]:g} to {high[j]:g}); mend that cell or "
+        "measure the column in another unit"
+    )
 
 
 def _constant(x: Floats) -> NDArray[np.bool_]:

@@ -30,6 +30,8 @@ __all__ = ["FORMAT_VERSION", "load", "read", "save", "write_atomically"]
 FORMAT_VERSION = 1
 #: Largest header that is read; ours are a few kilobytes.
 MAX_HEADER = 16 * 2**20
+#: Means and standard deviations beyond these overflow wherever they are used.
+LARGEST, SMALLEST = 1e153, 1e-306
 
 
 def save(value: Any, path: str | os.PathLike[str], info: dict[str, Any] | None = None) -> None:
@@ -244,4 +246,7 @@ def _mixture(tensors: dict[str, Any], described: dict[str, Any]) -> Mixture:
         raise FormatError(f"expected {count} covariances, got {covariance.k}")
     if described["tied"]:
         covariance = TiedCovariance(covariance, k)
+    variance = np.asarray(covariance.diagonal())
+    if np.abs(means).max() > LARGEST or variance.min() < SMALLEST or variance.max() > LARGEST**2:
+        raise FormatError("expected means and variances that can be squared and divided by")
     return Mixture(weights, means, covariance, columns=described.get("columns"))

@@ -41,7 +41,7 @@ from mixtura.covariance import (
 )
 from mixtura.covariance.base import MEMORY_BUDGET, is_scaled_selector
 from mixtura.errors import InputError, NotPositiveDefiniteError
-from mixtura.mixture import convert, draws
+from mixtura.mixture import convert, draws, reach
 from mixtura.typing import Array, FloatArray, Seed
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def condition(mix: Mixture, given: list[int], values: Any) -> Mixture:
             f"expected at most {mix.d - 1} given columns, got all {mix.d}: nothing is left to "
             "describe; log_density gives the density at a point"
         )
+    if is_numpy(v):
+        reach.check(mix, v, given)
     part = marginal(mix, given)
     gain, covariance = mix.covariance.conditional(given, rest)
     deviation = (v - part.means)[:, :, None]
@@ -417,6 +419,8 @@ def denoise(mix: Mixture, y: Array, noise: Any, return_cov: bool) -> Any:
     extra = noise_covariance(_denoise_noise(noise, mix.means), mix.d, 1, like=mix.means)
     law = mix.covariance.observe(channel_of(None, extra, mix.d, mix.d))
     xp = namespace(y, mix.means)
+    if is_numpy(y):
+        reach.check(mix, y)
     n, d, k = y.shape[0], mix.d, mix.k
     size = max(1, (8 * 2**20) // (8 * d * k))
     residual = law.residual.dense() if return_cov else None

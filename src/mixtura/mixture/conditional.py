@@ -29,7 +29,7 @@ from mixtura.arrays.namespace import (
 from mixtura.arrays.random import generator as random_source
 from mixtura.covariance import Covariance
 from mixtura.errors import InputError
-from mixtura.mixture import algebra, convert, density, draws, univariate
+from mixtura.mixture import algebra, convert, density, draws, reach, univariate
 from mixtura.typing import Array, FloatArray, Seed
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ class Conditional:
         return None if names is None else tuple(names[j] for j in self.rest)
 
     def _rows(self, x: Any) -> Array:
-        return self.gate._rows(x)
+        rows = self.gate._rows(x)
+        if is_numpy(rows):
+            reach.check(self.mixture, rows, self.given)
+        return rows
 
     def _meet(self, *others: Any) -> Conditional:
         """This law as tensors, if there are any among ``others``."""
@@ -190,7 +193,7 @@ class Conditional:
     def responsibilities(self, X: Any) -> Array:
         """The gates rₖ(x): (n, k)."""
         law = self._meet(X)
-        return density.responsibilities(law.gate, law._rows(X))
+        return density.responsibilities(law.gate, law.gate._rows(X))
 
     # ---- one-dimensional laws of each output -----------------------------------------------------
     def quantile(self, X: Any, q: Any) -> Array:

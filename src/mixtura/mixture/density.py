@@ -2,7 +2,8 @@ r"""Densities of rows under a mixture, batch by batch.
 
 log p(x) = log Σₖ exp(log wₖ + log N(x; μₖ, Σₖ)), with g = ∇ log p = Σ rₖ gₖ, gₖ = Σₖ⁻¹ (μₖ − x),
 and ∇² log p = Σ rₖ (gₖ gₖᵀ − Σₖ⁻¹) − g gᵀ. The kernel is chosen by the mixture alone, so that a
-row's score does not depend on the other rows of the call.
+row's score does not depend on the other rows of the call. ``reach`` tells rows
+beyond its range.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from mixtura.arrays.linalg import log_softmax, logsumexp
 from mixtura.arrays.namespace import is_numpy, namespace, zeros
 from mixtura.arrays.parallel import each_batch
+from mixtura.mixture import reach
 from mixtura.typing import Array, FloatArray
 
 if TYPE_CHECKING:
@@ -78,7 +80,9 @@ def hessian_log_density(mix: Mixture, x: Array) -> Array:
 
 def _joint_batch(mix: Mixture, x: FloatArray) -> FloatArray:
     anchor, form = mix._kernel
-    return form.log_joint(x - anchor)
+    with np.errstate(over="ignore", invalid="ignore"):
+        joint = form.log_joint(x - anchor)
+    return reach.mended(mix, joint, lambda rows: reach.far_joint(mix, x[rows]))
 
 
 def _batch_rows(mix: Mixture) -> int:
@@ -109,6 +113,8 @@ def _log_joint_generic(mix: Mixture, x: Array) -> Array:
 def _gradients(mix: Mixture, x: Array, *, hessian: bool) -> Array:
     xp = namespace(x, mix.means)
     n, d, k = x.shape[0], mix.d, mix.k
+    if is_numpy(x):
+        reach.check(mix, x)
     size = int(np.clip(BATCH_BYTES // (8 * d * k), 1, max(n, 1)))
     precision = mix.covariance.precision() if hessian else None
     parts = []

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixtura.arrays.linalg import logsumexp
+from mixtura.arrays.linalg import length, logsumexp
 from mixtura.arrays.namespace import is_numpy, namespace, to_numpy
 from mixtura.errors import InputError
 from mixtura.mixture.algebra import LOG_2PI
@@ -201,10 +201,13 @@ def _between(draws: Array, lower: Array, upper: Array, slack: float) -> Estimate
     xp = namespace(draws)
     n = int(draws.shape[0])
     mean = xp.mean(draws)
-    se = xp.sqrt(xp.sum((draws - mean) ** 2) / (n * (n - 1)))
-    low = lower - slack - ROUNDING * xp.abs(lower)
-    low = xp.where(lower == 0, lower, low)
-    high = upper + slack + ROUNDING * xp.abs(upper)
+    se = length(draws - mean) / float(np.sqrt(n * (n - 1)))
+    with np.errstate(invalid="ignore"):  # a bound beyond floats is none
+        low = lower - slack - ROUNDING * xp.abs(lower)
+        low = xp.where(lower == 0, lower, low)
+        low = xp.where(xp.isnan(low), xp.full_like(low, -xp.inf), low)
+        high = upper + slack + ROUNDING * xp.abs(upper)
+        high = xp.where(xp.isnan(high), xp.full_like(high, xp.inf), high)
     parts = (xp.minimum(xp.maximum(mean, low), high), se, low, high)
     return Estimate(*(float(v) if is_numpy(v) else v for v in parts))
 

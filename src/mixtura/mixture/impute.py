@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixtura.errors import InputError
+from mixtura.mixture import reach
 from mixtura.mixture.conditional import Conditional, conditional
 from mixtura.typing import FloatArray, Seed
 
@@ -39,6 +40,7 @@ def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> Fl
     draws = 1 if n_draws is None else n_draws
     out = np.repeat(rows[None], draws, axis=0)
     missing = np.isnan(rows)
+    reach.check(mix, reach.holes(rows))
     patterns, where = np.unique(missing, axis=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
         if not pattern.any():

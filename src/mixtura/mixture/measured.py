@@ -14,8 +14,8 @@ import numpy as np
 from mixtura.arrays.linalg import cholesky, log_softmax, logsumexp
 from mixtura.arrays.parallel import each_batch
 from mixtura.channels import Measured, as_selection, measured
-from mixtura.covariance.observed import observed
-from mixtura.mixture import density
+from mixtura.covariance.observed import LOG_2PI, Observed, observed
+from mixtura.mixture import density, reach
 from mixtura.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -123,10 +123,29 @@ def _joint(mix: Mixture, y: FloatArray, channel: Measured) -> FloatArray:
     out = np.empty((len(y), mix.k))
 
     def work(start: int, stop: int) -> None:
-        cut = slice(start, stop)
-        out[cut] = mix.log_weights + components.log_density(y[cut], channel[cut])
+        rows, how = y[start:stop], channel[start:stop]
+        with np.errstate(over="ignore", invalid="ignore"):
+            joint = mix.log_weights + components.log_density(rows, how)
+        out[start:stop] = reach.mended(mix, joint, lambda far: _far_joint(mix, rows, how, far))
 
     size = int(np.clip(BATCH_BYTES // (8 * components.row_floats(channel)), 64, 8192))
     components.log_density(y[:1], channel[:1])  # factors once, before the threads
     each_batch(work, len(y), size)
+    return out
+
+
+def _far_joint(mix: Mixture, y: FloatArray, channel: Measured, far: FloatArray) -> FloatArray:
+    """The same for rows ``far`` (m,) at any finite distance, by the readable path."""
+    components = Observed(np.asarray(mix.means), mix.covariance)
+    out = np.empty((len(far), mix.k))
+    for i, row in enumerate(far):
+        one = channel[row : row + 1]
+        (run,) = one.runs()
+        law = mix.covariance.observe(run.channel)
+        const = mix.log_weights - 0.5 * (np.asarray(law.logdet) + law.n_observed * LOG_2PI)
+        with np.errstate(over="ignore", invalid="ignore"):
+            v = components._residuals(y[row : row + 1], one, run)
+            scale = np.abs(v).max()
+            square = np.asarray(law.delta(v / scale)).T
+        out[i] = reach.settled(np.asarray(const), square, np.atleast_1d(scale))[0]
     return out

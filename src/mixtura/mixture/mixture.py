@@ -236,13 +236,15 @@ class Mixture:
         if not finite(rows):
             bad = ~np.isfinite(to_numpy(rows)).all(axis=1)
             raise InputError(
-                f"expected finite values in {what}, got NaN or infinity in "
-                f"{int(bad.sum())} row{'s' if bad.sum() > 1 else ''}; drop them"
+                f"expected finite values in {what}, got NaN or infinity in {int(bad.sum())} row"
+                f"{'s' * (int(bad.sum()) != 1)}; drop {'it' if int(bad.sum()) == 1 else 'them'}"
             )
         return rows
 
     def log_density(self, X: Any) -> Array:
         """Log density of each row, in nats: (n,).
+
+        For arrays, what lies below every float, of rows absurdly far away, is the lowest one.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mixtura.mixture import algebra
+from mixtura.mixture import algebra, reach
 from mixtura.mixture.conditional import Conditional, conditional
 from mixtura.mixture.impute import highest_mode
 from mixtura.typing import FloatArray
@@ -100,8 +100,14 @@ def predict(
     Returns
     -------
     Predictions
+
+    Raises
+    ------
+    InputError
+        For values that cannot be squared in units of the model.
     """
     rows = np.asarray(x, dtype=np.float64)
+    reach.check(mix, rows, given)
     n, m = len(rows), len(targets)
     truth = np.full((n, m), np.nan) if y is None else np.asarray(y, dtype=np.float64)
     tails = [(1 - level) / 2, (1 + level) / 2]

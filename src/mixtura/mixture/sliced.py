@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr
 
+from mixtura.arrays.linalg import length
 from mixtura.arrays.namespace import as_float, is_numpy, namespace
 from mixtura.arrays.random import generator, standard_normal
 from mixtura.errors import InputError
@@ -74,7 +75,7 @@ def sliced_wasserstein(
     squares = _squares(p, q, theta)
     mean = xp.mean(squares)
     estimate = square_root(mean)
-    spread = square_root(xp.sum((squares - mean) ** 2) / (n * (n - 1)))
+    spread = length(squares - mean) / float(np.sqrt(n * (n - 1)))
     se = spread / (2 * estimate) if estimate > 0 else spread  # δ√v = δv / 2√v
     answer = MonteCarlo(estimate, se)
     return MonteCarlo(*(float(v) for v in answer)) if is_numpy(estimate) else answer

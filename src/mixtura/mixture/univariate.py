@@ -77,7 +77,8 @@ def cdf(mix: Mixture, x: Any) -> Array:
     flat = points.ravel()
     size = max(1, BATCH_NUMBERS // len(w))
     batches = [flat[low : low + size] for low in range(0, max(len(flat), 1), size)]
-    values = np.concatenate([ndtr((b[:, None] - means) / sd) @ w for b in batches])
+    with np.errstate(over="ignore"):  # infinitely far is far enough
+        values = np.concatenate([ndtr((b[:, None] - means) / sd) @ w for b in batches])
     return values.reshape(points.shape)[()]
 
 

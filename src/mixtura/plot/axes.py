@@ -113,6 +113,6 @@ def name_axis(axis: Any, name: str, palette: Palette) -> None:
     axis.label.set_parse_math(False)
 
 
-def short(name: str) -> str:
+def short(name: str, most: int = LONGEST_NAME) -> str:
     """A name, cut where it is long: for figures in which panels stand close."""
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return name if len(name) <= most else name[: most - 1] + "…"

@@ -96,7 +96,7 @@ def add_ellipses(ax: Any, part: Mixture, shares: Sequence[float], palette: Palet
     unit = high - low
     place = Affine2D().scale(*unit).translate(*low) + ax.transData
     for k, (mean, cov) in enumerate(zip(means, covariances, strict=True)):
-        value, vector = np.linalg.eigh(cov / np.outer(unit, unit))
+        value, vector = np.linalg.eigh(cov / unit[:, None] / unit)
         axes = np.sqrt(np.maximum(value, 0.0))
         turn = float(np.degrees(np.arctan2(vector[1, 1], vector[0, 1])))
         for share in shares:

@@ -93,6 +93,10 @@ def draw_rows(
     return Drawn(some, mine, weight[live], total)
 
 
+#: Interquartile ranges beyond which a row is outside every frame.
+FARTHEST = 1e6
+
+
 # ---- limits and grids --------------------------------------------------------------------------
 def frame(x: FloatArray) -> tuple[float, float]:
     """Limits for a column's values (n,): their range, unless a few far rows squeeze the rest.
@@ -102,6 +106,9 @@ def frame(x: FloatArray) -> tuple[float, float]:
     x = x[~np.isnan(x)]
     if not len(x):
         return 0.0, 1.0
+    lower, upper = np.quantile(x, [0.25, 0.75])
+    if upper > lower:  # what is absurdly far is outside, however few rows there are
+        x = np.clip(x, lower - FARTHEST * (upper - lower), upper + FARTHEST * (upper - lower))
     low, high = float(x.min()), float(x.max())
     inner_low, inner_high = np.quantile(x, [0.005, 0.995])
     reach = 0.6 * (inner_high - inner_low)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixtura.mixture import Mixture
-from mixtura.plot.axes import dress, name_axis, short
+from mixtura.plot.axes import LONGEST_NAME, dress, name_axis, short
 from mixtura.plot.ellipses import add_ellipses, add_numbers, usual_shares
 from mixtura.plot.histogram import add_histogram
 from mixtura.plot.layout import draw_rows, frame
@@ -20,6 +20,8 @@ __all__ = ["Matrix"]
 
 #: Around and between the panels of a triangle, in inches.
 LEFT, BOTTOM, RIGHT, GAP = 0.75, 0.7, 0.1, 0.12
+#: Letters of a name that an inch of a panel holds.
+LETTERS = 9
 
 
 class Matrix:
@@ -46,7 +48,6 @@ class Matrix:
         most: int,
         component: FloatArray | None = None,
     ) -> None:
-        self.names = [short(names[j]) for j in shown]
         self.part = mixture.marginal(list(shown))
         self.drawn = draw_rows(mixture, x, weight, most, component)
         self.x = self.drawn.x[:, list(shown)]
@@ -56,6 +57,8 @@ class Matrix:
         self.outside = int((~self.inside.all(axis=1)).sum())
         d = len(shown)
         self._panel_size = {3: 2.6, 4: 2.1, 5: 1.85}.get(d, 1.65)
+        most = LONGEST_NAME if d < 3 else min(LONGEST_NAME, int(LETTERS * self._panel_size))
+        self.names = [short(names[j], most) for j in shown]
         edge = d * self._panel_size + (d - 1) * GAP
         self.size = {1: (5.8, 2.9), 2: (5.8, 5.3)}.get(
             d, (LEFT + edge + RIGHT, BOTTOM + edge + RIGHT)

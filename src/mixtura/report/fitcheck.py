@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtura.arrays.linalg import length
 from mixtura.errors import MixturaError
 from mixtura.mixture import Mixture
 from mixtura.report import pit
@@ -20,6 +21,7 @@ from mixtura.report.crossvalidate import SEED, Callback, drawn, held_out
 from mixtura.report.layout import telling
 from mixtura.report.observations import Observations
 from mixtura.report.reading import Reading, read_rows
+from mixtura.sources.rows import balanced
 
 __all__ = ["MOST_ROWS", "FitCheck", "fit_check", "is_fitted_to"]
 
@@ -109,7 +111,7 @@ def fit_check(
     callback : callable (Progress) -> Any
         Told of every iteration of a refit.
     """
-    rows = Observations.of(rows)
+    rows = Observations.of(replace(rows, weight=balanced(rows.weight)))
     reading = read_rows(mixture, rows) if reading is None else reading
     if fitted is None:
         fitted = is_fitted_to(info, rows, reading)
@@ -171,7 +173,7 @@ def _compared(check: FitCheck, mine: Floats, theirs: Floats | None, weight: Any)
     live = int(np.count_nonzero(share))
     se = None
     if live > 1:
-        se = float(np.sqrt(share**2 @ (gain - mean) ** 2 * live / (live - 1)))
+        se = float(length(share * (gain - mean)) * np.sqrt(live / (live - 1)))
     return replace(
         check, model=float(share @ mine), gaussian=float(share @ theirs), gain=mean, se=se
     )

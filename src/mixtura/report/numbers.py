@@ -40,6 +40,8 @@ def pair(mean: float, sd: float, *, raised: bool = False) -> str:
     size = max(abs(mean), sd)
     exponent = math.floor(math.log10(size))
     places = 1 - math.floor(math.log10(float(f"{sd:.1e}")))
+    if exponent + places > 17:  # the spread lies below the last digit of the mean
+        return f"{number(mean, raised=raised)} ± {number(sd, 2, raised=raised)}"
     if 1e-3 <= size < 1e7 or exponent + places > 9:
         places = min(max(places, 0), 20)
         return f"{_plain(mean, places)} ± {_plain(sd, places)}"

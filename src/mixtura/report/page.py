@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mixtura.report.observations import Observations
 from mixtura.report.origin import STRUCTURES
 from mixtura.report.reading import Reading, read_rows
 from mixtura.report.tail import tail
+from mixtura.sources.rows import balanced
 
 __all__ = ["STRUCTURES", "check_extras", "render"]
 
@@ -77,7 +79,7 @@ def render(
     check_extras()
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    rows = Observations.of(rows)
+    rows = Observations.of(replace(rows, weight=balanced(rows.weight)))
     reading = read_rows(mixture, rows)
     if check is None:
         check = fit_check(mixture, rows, info, reading=reading)
@@ -102,6 +104,7 @@ def _contents(
 ) -> dict[str, Any]:  # fmt: skip
     """All that the template names."""
     names = tuple(mixture.columns or (f"x{i}" for i in range(mixture.d)))
+    names = tuple(" ".join(name.split()) or "?" for name in names)  # each on one line
     source = data or str(info.get("data") or "a table")
     tried = origin.trials(info)
     chosen = (mixture.k, str(info.get("covariance_type", mixture.covariance.name)))

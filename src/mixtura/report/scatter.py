@@ -65,7 +65,8 @@ def _caption(mixture: Any, matrix: Matrix, rows: Observations) -> str:
         why = "on which the components differ most" if mixture.k > 1 else "that come first"
         said.append(f"The {MOST_COLUMNS} of {mixture.d} columns {why}.")
     drawn, n = len(matrix.x), matrix.drawn.total
-    which = f"All {n:,} rows" if drawn == n else f"A random {drawn:,} of {n:,} rows"
+    every = "The one row" if n == 1 else f"All {n:,} rows"
+    which = every if drawn == n else f"A random {drawn:,} of {n:,} rows"
     if len(matrix.names) == 1:
         said.append(
             f"{which} as a histogram; the line is the fitted density, and under it the share of "

@@ -19,12 +19,14 @@ from mixtura.report.reading import Reading
 from mixtura.report.svg import N_COLOURS
 from mixtura.report.tail import Tail, flags
 from mixtura.report.unlikely import unlikely
-from mixtura.report.wording import minus, plural
+from mixtura.report.wording import fixed, minus, plural
 
 __all__ = ["certain", "checked", "densities", "flagged", "least_likely", "trace"]
 
 #: Columns whose densities are drawn one by one, and lines of components in them altogether.
 DENSITIES, LINES = 12, 240
+#: Power of ten below which tails are not told apart.
+FAINTEST = -99_999
 
 
 def densities(mixture: Any, rows: Observations, names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -89,7 +91,7 @@ def least_likely(
     return [
         {
             "row": f"{row.row:,}",
-            "log_density": minus(f"{row.log_density:,.2f}"),
+            "log_density": minus(fixed(row.log_density, 2)),
             "share": "" if row.share is None else percent(row.share),
             "component": row.component,
             "colour": row.component % N_COLOURS,
@@ -106,10 +108,10 @@ def _tail(log_tail: float) -> str:
     """``0.3%``, or ``10⁻⁴⁰`` where zeros would have to be counted."""
     if log_tail >= math.log(1e-4):
         return percent(math.exp(log_tail))
-    raised = str(round(log_tail / math.log(10))).translate(
+    raised = str(round(max(log_tail / math.log(10), FAINTEST))).translate(
         str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     )
-    return f"10{raised}"
+    return f"10{raised}" if log_tail / math.log(10) > FAINTEST else f"<10{raised}"
 
 
 def flagged(

@@ -10,6 +10,7 @@ import io
 import re
 from html import escape
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 
@@ -64,7 +65,9 @@ def inline(fig: Any, name: str, label: str) -> str:
         _light_dots(ax)
     buffer = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), catch_warnings():
+        # Text stays text, in the fonts of whoever reads the page; Matplotlib's lack some scripts.
+        filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         fig.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

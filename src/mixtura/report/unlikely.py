@@ -87,7 +87,8 @@ def log_tails(
     out = np.empty(x.shape)
     for i, row in enumerate(x):
         sd = np.sqrt(variance if noise is None else variance + noise[i])
-        z = (row - mixture.means) / sd
+        with np.errstate(over="ignore"):
+            z = (row - mixture.means) / sd
         sides = logsumexp(logs + log_ndtr(z), axis=0), logsumexp(logs + log_ndtr(-z), axis=0)
         out[i] = np.minimum(np.minimum(*sides) + np.log(2), 0.0)
     return out

@@ -13,12 +13,14 @@ from mixtura.report import pit
 from mixtura.report.crossvalidate import FOLDS
 from mixtura.report.fitcheck import FitCheck
 from mixtura.report.numbers import number, pair, percent
-from mixtura.report.wording import listed, minus, plural
+from mixtura.report.wording import fixed, listed, minus, plural
 
 __all__ = ["brief", "facts", "how", "reading_of_transforms", "verdict", "whose"]
 
 #: Gains beyond so many nats are not turned into a factor that nobody can picture.
 MOST_NATS = 30.0
+#: And from so many on they are only called more.
+MOST_TOLD = 1e6
 
 
 def facts(check: FitCheck, training: float | None) -> list[tuple[str, str]]:
@@ -99,7 +101,7 @@ def brief(check: FitCheck) -> str:
     if check.model is None:
         return f"no held-out number: {check.why}"
     where = f"{FOLDS}-fold held-out" if check.fitted else "these"
-    said = f"{_fixed(check.model)} nats per row on {where} rows"
+    said = f"{fixed(check.model)} nats per row on {where} rows"
     if check.gain is None or check.gaussian is None:
         return said + (f"; {check.why}" if check.why else "; the model is one Gaussian")
     se = "" if check.se is None else f" ± {number(check.se, 2)}"
@@ -112,7 +114,7 @@ def brief(check: FitCheck) -> str:
         way = "" if check.gain > 0 else "un"
         means = f" (a row is {_times(abs(check.gain))} as {way}likely)"
     by = f"{ahead} by {number(abs(check.gain), 2)}{se}{means}"
-    return f"{said}, one Gaussian {_fixed(check.gaussian)}: {by}"
+    return f"{said}, one Gaussian {fixed(check.gaussian)}: {by}"
 
 
 def reading_of_transforms(check: FitCheck, names: tuple[str, ...]) -> tuple[str, list[str]]:
@@ -174,11 +176,7 @@ def whose(check: FitCheck) -> str:
 
 def nats(value: float) -> str:
     """``−4.2031 nats``."""
-    return minus(f"{_fixed(value)} nats")
-
-
-def _fixed(value: float) -> str:
-    return f"{value:,.4f}" if abs(value) < 1e6 else f"{value:.6g}"
+    return minus(f"{fixed(value)} nats")
 
 
 def _gain(check: FitCheck) -> str:
@@ -191,6 +189,8 @@ def _gain(check: FitCheck) -> str:
 
 def _times(gain: float) -> str:
     """``e^0.78 ≈ 2.2 times``: both are rounded."""
+    if gain > MOST_TOLD:
+        return f"over e^{MOST_TOLD:,.0f} times"
     power = (
         f"{gain:,.0f}" if gain >= 10 else np.format_float_positional(float(f"{gain:.2g}"), trim="-")
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mixtura.report.numbers import number, pair
 
-__all__ = ["listed", "minus", "plural", "to_place"]
+__all__ = ["fixed", "listed", "minus", "plural", "to_place"]
 
 
 def minus(text: str) -> str:
@@ -23,6 +23,11 @@ def listed(parts: Sequence[str]) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 row``, ``2,000 rows``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def fixed(value: float, places: int = 4) -> str:
+    """So many decimals, or a power of ten where they would follow a row of digits."""
+    return f"{value:,.{places}f}" if abs(value) < 1e6 else f"{value:.6g}"
 
 
 def to_place(value: float, sd: float) -> str:

@@ -35,7 +35,8 @@ def read(path: Path, kind: str) -> Table:
         raise InputError(f"expected columns in {path}, got none; check how it was written")
     if not table.num_rows:
         raise InputError(
-            f"expected rows in {path}, got {table.num_columns} columns without any row; "
+            f"expected rows in {path}, got {table.num_columns} column"
+            f"{'s' * (table.num_columns != 1)} without any row; "
             "check how it was written"
         )
     return Table(path.name, kind, tuple(table.column_names), tuple(table.columns))

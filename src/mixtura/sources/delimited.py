@@ -37,6 +37,8 @@ def read(path: Path) -> Table:
         columns = _parse(pa, body, layout.delimiter, b'"' in raw, layout, path)
     if layout.delimiter == ";":
         columns = _decimal_commas(columns, layout.names, notes)
+    if len(layout.names) == 1 and re.search(rb"(?:^|\n)[ \t]*\n\s*\S", body):
+        notes.append("blank lines were skipped: a missing cell of a single column is written NA")
     return Table(path.name, "text", layout.names, tuple(columns), (*notes, *layout.notes))
 
 
