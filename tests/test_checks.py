@@ -116,3 +116,42 @@ def test_extreme_but_valid_tables_pass(rng):
 def test_single_precision_collinearity(rng):
     x = (100 + rng.normal(size=(800, 2))).astype(np.float32)
     assert "follows from" in refusal(np.column_stack([x, x[:, 0] + x[:, 1]]))
+
+
+# ------------------------------------------------------------------ missing cells
+
+
+def holed(x, share, seed=1):
+    """The table with cells taken out at random, and whole rows left."""
+    gaps = np.random.default_rng(seed).random(x.shape) < share
+    gaps[: len(x) // 3] = False
+    return np.where(gaps, np.nan, x)
+
+
+def test_missing_cells_are_no_reason_to_refuse():
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    check_rows(holed(x, 0.4), names(x))
+    few = x.copy()
+    few[:, 0][5:] = np.nan
+    few[:5, 1] = np.nan  # no row is whole
+    check_rows(few, names(x))
+
+
+def test_columns_are_judged_by_the_cells_that_are_there():
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    bare, flat = x.copy(), x.copy()
+    bare[:, 1] = np.nan
+    with pytest.raises(InputError, match="at least one value in every column, got none in"):
+        check_rows(bare, names(x))
+    flat[:, 1] = np.where(np.arange(90) % 2, np.nan, 7.0)
+    with pytest.raises(InputError, match=r"constant column .* = 7"):
+        check_rows(flat, names(x))
+    copy = holed(x, 0.3)
+    copy[:, 2] = copy[:, 0]
+    with pytest.raises(InputError, match="repeats"):
+        check_rows(copy, names(x))
+    summed = x.copy()
+    summed[:, 2] = x[:, 0] + x[:, 1]
+    with pytest.raises(InputError, match="follows from"):
+        check_rows(holed(summed, 0.3), names(x))
+    check_rows(holed(summed, 0.3), names(x), "diag")

@@ -396,7 +396,12 @@ BAD_DATA = {
     "exact collinearity": (bad(c2=SUM), [], ["follows from 'c0', 'c1'", "--columns c0,c1"]),
     "all rows equal": (content("a,b\n" + "1,2\n" * 9), [], ["9 equal rows"]),
     "infinities": (bad(c2=marked(np.inf)), [], ["infinite", "2 of 40", "'c2': 2"]),
-    "missing cells": (bad(c2=marked(np.nan)), [], ["missing", "2 of 40", "not supported yet"]),
+    "infinite cells beside gaps": (
+        bad(c1=marked(np.nan), c2=marked(np.inf)),
+        [],
+        ["or a missing one", "2 of 40", "'c2': 2"],
+    ),
+    "no cell left": (bad(c2=[""] * 40), ["--columns", "c0,c2"], ["got none in c2", "--columns c0"]),
     "repeated names": (content("a,a\n1,2\n3,4\n"), [], ["name of its own", "columns 1, 2"]),
     "negative weights": (bad(w=-COPY), ["--weights", "w"], ["0 or more", "negative"]),
     "zero weights": (bad(w=0 * COPY), ["--weights", "w"], ["only zeros"]),
@@ -555,20 +560,20 @@ def test_a_failed_run_damages_nothing(two, monkeypatch, victim, error):
 def test_a_failed_score_leaves_the_previous_output(two, model, monkeypatch):
     Path("out.csv").write_text("precious")
     monkeypatch.setattr("mixtura.cli.score.BATCH", 30)
-    from mixtura import Mixture
+    from mixtura.report.observations import Observations
 
     calls = []
-    whole = Mixture.log_density
+    whole = Observations.log_joint
 
-    def fails_later(self, x):
-        calls.append(len(x))
+    def fails_later(self, *rest):
+        calls.append(rest)
         if len(calls) > 2:
             raise OSError(5, "Input/output error")
-        return whole(self, x)
+        return whole(self, *rest)
 
-    monkeypatch.setattr(Mixture, "log_density", fails_later)
+    monkeypatch.setattr(Observations, "log_joint", fails_later)
     run("score", model, "two.csv", "-o", "out.csv", code=1)
-    assert calls == [30, 30, 30]
+    assert [part.stop - part.start for _, part in calls] == [30, 30, 30]
     assert Path("out.csv").read_text() == "precious"
     assert sorted(os.listdir()) == ["out.csv", "two.csv", "two.safetensors"]
 

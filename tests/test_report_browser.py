@@ -25,6 +25,7 @@ import pytest
 import mixtura as mx
 from mixtura.cli.record import thinned
 from mixtura.report import fit_check, render
+from mixtura.report.observations import Observations
 from mixtura.sources import Rows
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -353,8 +354,8 @@ def mixture_of(k, d, columns, seed=0):
     return mx.Mixture(weights, means, root @ root.transpose(0, 2, 1), columns=columns)
 
 
-def page_of(mixture, folder, *, trials=(), **info):
-    rows = Rows(mixture.sample(300, rng=0))
+def page_of(mixture, folder, *, trials=(), rows=None, **info):
+    rows = Rows(mixture.sample(300, rng=0)) if rows is None else rows
     trace = thinned([-9.0 - 1 / i for i in range(1, 30)])
     told = {
         "data": "data.csv", "n_components": mixture.k, "covariance_type": "full", "bic": 1234.5,
@@ -396,6 +397,24 @@ def test_a_long_page_has_no_faults(browser, long_page):
 
 def test_a_short_page_has_no_faults(browser, short_page):
     assert faults(browser, short_page) == []
+
+
+@pytest.fixture(scope="module")
+def measured_page(tmp_path_factory):
+    """Long names, gaps in many patterns, and errors of which some columns have none."""
+    rng = np.random.default_rng(0)
+    names = [*(f"some_column_with_a_rather_long_name_{j}" for j in range(8)), "b"]
+    mixture = mixture_of(3, 9, names)
+    x = mixture.sample(120, rng=1)
+    noise = rng.uniform(0.1, 2.0, x.shape) * (np.arange(9) % 3 > 0)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    errors = tuple(f"error_of_{name}" if j % 3 else None for j, name in enumerate(names))
+    rows = Observations(x, noise=noise, errors=errors, empty=3)
+    return page_of(mixture, tmp_path_factory.mktemp("measured"), rows=rows)
+
+
+def test_a_page_of_measured_rows_has_no_faults(browser, measured_page):
+    assert faults(browser, measured_page) == []
 
 
 def test_details_open_by_keyboard(browser, long_page):

@@ -28,7 +28,7 @@ RANK = 2
 
 def structure_of(name: str, d: int) -> Structure:
     """The structure that a name of ``NAMES`` stands for, in d columns."""
-    rank = min(RANK, d)
+    rank = min(RANK, max(d - 1, 1))
     if name.startswith("tied "):
         return Tied(structure(name.removeprefix("tied "), rank, d))
     return structure(name, rank, d)

@@ -9,7 +9,7 @@ import typer
 
 from mixtura.cli import options
 
-__all__ = ["AsJson", "Data", "Level", "Model", "Prefix", "Seed", "TableOut"]
+__all__ = ["AsJson", "Data", "Level", "Model", "NoiseColumns", "Prefix", "Seed", "TableOut"]
 
 Model = Annotated[
     Path,
@@ -55,6 +55,18 @@ Level = Annotated[
         help="Probability that the intervals hold, half of the rest on either side.",
         metavar="P",
         callback=options.level,
+    ),
+]
+
+NoiseColumns = Annotated[
+    str | None,
+    typer.Option(
+        help="Columns of the errors (standard deviations) of the model's columns, in their order, "
+        "one for all, or pairs such as a=e_a; or none: all values are exact "
+        "\\[default: those of the fit, if the table has them].",
+        metavar="A,B,…",
+        callback=lambda value: (options.errors(value), value)[1],
+        show_default=False,
     ),
 ]
 

@@ -9,7 +9,7 @@ from mixtura.errors import InputError
 from mixtura.sources import picking
 from mixtura.sources.tables import near, told
 
-__all__ = ["model_columns"]
+__all__ = ["model_columns", "names_in"]
 
 
 def model_columns(
@@ -51,3 +51,8 @@ def model_columns(
             + (f" ({' '.join(hints)})" if hints else f" (the table has {told(table.names)})")
         )
     return picking.pick(table, list(mixture.columns), choosable=False, missing=missing).x
+
+
+def names_in(mixture: Any, table: Any, *, skip: Sequence[str] = ()) -> list[str]:
+    """The table's names of the model's columns."""
+    return list(mixture.columns or picking.pick(table, skip=skip, missing=True).columns)

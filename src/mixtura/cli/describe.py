@@ -35,7 +35,7 @@ def describe(
       mixtura describe data.safetensors
       mixtura describe data.safetensors --json
     """
-    from mixtura.cli import summary
+    from mixtura.cli import measuring, summary
 
     check_source(model, "a model file")
     mixture, info = _read(model)
@@ -58,7 +58,7 @@ def describe(
         on = f" on {str(info['created'])[:10]}" if info.get("created") else ""
         data = info.get("data") or "a table"
         print(f"fitted to {data} ({info['n_rows']:,} rows){on}, seed {info.get('seed')}")
-    print("\n".join(summary.headline(mixture, info)))
+    print("\n".join([*measuring.said(info), *summary.headline(mixture, info)]))
     if info.get("interrupted"):
         print("the fit was interrupted: this is the best model up to then")
     if info.get("left_out"):
@@ -67,10 +67,16 @@ def describe(
         print(
             f"outliers: log-density below {info['outlier_threshold']:.4f} "
             f"({100 * info.get('outlier_quantile', 0.01):g}% of the training rows)"
+            + (", for whole and exact rows" if _indirect(info) else "")
         )
     if info.get("trials") and (table := summary.bic_table(info)):
         print("\n" + "\n".join(table))
     print("\n" + "\n".join(summary.component_tables(mixture, columns, terminal_width())))
+
+
+def _indirect(info: dict[str, Any]) -> bool:
+    """Whether rows fitted had gaps or errors."""
+    return bool(info.get("noise_columns") or info.get("missing"))
 
 
 def parameters(mixture: Any) -> list[dict[str, Any]]:

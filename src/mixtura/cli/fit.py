@@ -68,6 +68,17 @@ def fit(
         str | None,
         typer.Option(help="Column of row weights.", metavar="COLUMN", show_default=False),
     ] = None,
+    noise_columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns that hold the errors of measurement, as standard deviations, of the "
+            "columns fitted: one for each, in their order, or one for all; or pairs such as "
+            "a=e_a,b=e_b, where the others are exact. 0 is exact, inf a missing value.",
+            metavar="E_A,E_B,…",
+            callback=lambda value: (options.errors(value), value)[1],
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the random starts.", metavar="N", min=0, max=2**31)
     ] = 0,
@@ -102,6 +113,10 @@ def fit(
     summary in the units of the table, and writes the model. Press Ctrl-C to stop early: the best
     model so far is saved.
 
+    Cells may be missing (empty, NA, NaN, null, none or ?): a row counts by those that are there,
+    and rows without any are left out. Columns named with --noise-columns hold standard deviations
+    (not variances) of the values' errors; the mixture is then that of the values without errors.
+
     [bold]Examples[/bold]
 
     \b
@@ -110,6 +125,7 @@ def fit(
       mixtura fit data.tsv.gz --components 2..12 --covariance full
       mixtura fit data.csv --covariance EEE,VEV,VVV,lowrank --rank auto
       mixtura fit data.csv --columns height,weight --weights survey_weight
+      mixtura fit stars.csv --columns pmRA,pmDE --noise-columns e_pmRA,e_pmDE
       mixtura fit data.npy --components 5 --json --quiet > summary.json
     """
     names = options.names(columns)
@@ -125,6 +141,12 @@ def fit(
             f"expected a column that is not fitted, got {weights!r}, which --columns lists too",
             param_hint="'--weights'",
         )
+    errors = options.errors(noise_columns)
+    if weights is not None and errors is not None and weights in errors:
+        raise typer.BadParameter(
+            f"expected columns of errors, got {weights!r}, which --weights names too",
+            param_hint="'--noise-columns'",
+        )
     from mixtura.cli import page
     from mixtura.report import check_extras
     from mixtura.sources import tables
@@ -136,7 +158,7 @@ def fit(
         check_target("--report", report, [("the data", data), ("the model", model)])
         check_extras()
     job = fitting.prepare(
-        data, options.components(components), covariance, factors, names, weights, quiet
+        data, options.components(components), covariance, factors, names, weights, quiet, errors
     )
     outcome = fitting.search(job, covariance, factors, seed, quiet)
     info, rest = fitting.finish(
@@ -200,12 +222,12 @@ def _print(
     model: Path,
     report: Path | None,
 ) -> None:
-    from mixtura.cli import summary
+    from mixtura.cli import measuring, summary
 
     d = len(job.picked.columns)
     weighed = f", weighted by {info['weights_column']}" if info["weights_column"] else ""
     print(f"{job.table.source}: {job.rows.n:,} rows, {d:,} column{'s' * (d != 1)}{weighed}")
-    print("\n".join(summary.headline(outcome.mixture, info)))
+    print("\n".join([*measuring.said(info), *summary.headline(outcome.mixture, info)]))
     if table := summary.bic_table(info):
         print("\n" + "\n".join(table))
     tables = summary.component_tables(outcome.mixture, job.picked.columns, terminal_width())

@@ -26,6 +26,7 @@ class Job:
     rows: Any
     counts: Any
     notes: list[str]
+    errors: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +50,22 @@ def prepare(
     names: list[str] | None,
     weights: str | None,
     quiet: bool,
+    noise_columns: list[str] | None = None,
 ) -> Job:
     """Read the table, pick its columns, and check them."""
+    from mixtura.cli import errorcolumns, measuring
     from mixtura.errors import InputError
     from mixtura.fit.checks import check_rows
-    from mixtura.sources import Rows, picking, tables
+    from mixtura.sources import picking, tables
 
     table = tables.read(data)
     notes = list(table.notes)
     weight = None if weights is None else picking.weights(table, weights)
-    picked = picking.pick(table, names, skip=() if weights is None else (weights,))
-    present = picked.x if weight is None else picked.x[weight > 0]
+    used = [*([] if weights is None else [weights]), *errorcolumns.taken(noise_columns, table)]
+    picked = picking.pick(table, names, skip=used, missing=True)
+    errors = errorcolumns.pairs(noise_columns, picked.columns, table) if noise_columns else {}
+    rows = measuring.observe(table, picked.x, picked.columns, weight, errors)
+    present = rows.x if rows.weight is None else rows.x[rows.weight > 0]
     least = counts[0] if isinstance(counts, list) else counts if isinstance(counts, int) else 1
     check_rows(present, picked.columns, covariance, n_components=least)
     n, d = present.shape
@@ -77,7 +83,7 @@ def prepare(
         from mixtura.cli.summary import left_out
 
         note(f"left out {left_out(picked.left_out)}", quiet=quiet)
-    return Job(table, picked, Rows(x=picked.x, weight=weight), counts, notes)
+    return Job(table, picked, rows, counts, notes, errors)
 
 
 def search(job: Job, covariance: str, rank: int | str | None, seed: int, quiet: bool) -> Outcome:
@@ -94,7 +100,7 @@ def search(job: Job, covariance: str, rank: int | str | None, seed: int, quiet: 
         warnings.simplefilter("always")
         try:
             result = fit.search(
-                job.rows,
+                job.rows.for_fit(),
                 n_components=job.counts,
                 covariance_type=covariance.split(",") if "," in covariance else covariance,
                 rank=rank,
@@ -155,18 +161,20 @@ def finish(job: Job, outcome: Outcome, asked: dict[str, Any]) -> tuple[dict[str,
 
     rest, quantiles = list(outcome.notes), {}
     try:
-        x, weight = job.rows.x, job.rows.weight
-        if outcome.interrupted and len(x) > record.BATCH:
-            step = -(-len(x) // record.BATCH)  # who pressed Ctrl-C does not want to wait
-            x, weight = x[::step], None if weight is None else weight[::step]
-        if weight is None or weight.any():
-            quantiles = record.training_quantiles(record.log_densities(outcome.mixture, x), weight)
+        rows = job.rows
+        most = record.FEW if rows.measured else record.BATCH
+        if outcome.interrupted and rows.n > most:
+            step = -(-rows.n // most)  # who pressed Ctrl-C does not want to wait
+            rows = rows.take(slice(None, None, step))
+        if rows.weight is None or rows.weight.any():
+            quantiles = record.thresholds(outcome.mixture, rows)
     except KeyboardInterrupt:
         rest.append("interrupted before outlier thresholds were known: the model has none")
     info = record.record(
         table=job.table,
         picked=job.picked,
         rows=job.rows,
+        errors=job.errors,
         mixture=outcome.mixture,
         best=outcome.best,
         trials=outcome.trials,

@@ -65,7 +65,8 @@ def impute(
             param_hint="'--draws'",
         )
     from mixtura.cli import columnsout
-    from mixtura.cli.columns import model_columns
+    from mixtura.cli.columns import model_columns, names_in
+    from mixtura.cli.errorcolumns import errors_ignored
     from mixtura.io import read
     from mixtura.sources import tables
 
@@ -73,23 +74,18 @@ def impute(
     tables.check(data)
     if output is not None:
         check_target("--output", output, [("the data", data), ("the model", model)])
-    mixture, _ = read(model)
+    mixture, info = read(model)
     table = tables.read(data)
     for text in table.notes:
         note(text)
     x = model_columns(mixture, table, missing=True)
     columnsout.check_added(table, ["draw"] * (draws > 1) + ["imputed"] * flag)
-    names = _names(mixture, table)
+    names = names_in(mixture, table)
+    if errors := info.get("noise_columns"):
+        note(errors_ignored(errors))
     _write(mixture, table, x, names, (how, draws, seed, flag), output)
     for text in _said(names, x, how):
         note(text)
-
-
-def _names(mixture: Any, table: Any) -> list[str]:
-    """The table's names of the model's columns."""
-    from mixtura.sources import picking
-
-    return list(mixture.columns or picking.pick(table, missing=True).columns)
 
 
 def _said(names: list[str], x: Any, how: str) -> list[str]:

@@ -20,6 +20,7 @@ __all__ = [
     "COVARIANCES",
     "components",
     "covariance",
+    "errors",
     "given",
     "level",
     "names",
@@ -111,6 +112,25 @@ def names(value: str | None) -> list[str] | None:
     twice = sorted({name for name in found if found.count(name) > 1})
     if twice:
         raise typer.BadParameter(f"expected every column once, got {', '.join(twice)} twice")
+    return found
+
+
+def errors(value: str | None) -> list[str] | None:
+    """``e_a,e_b`` or ``a=e_a,b=e_b`` → their list; one column may serve several."""
+    if value is None:
+        return None
+    try:
+        found = next(csv.reader([value], skipinitialspace=True, strict=True), [])
+    except csv.Error:
+        raise typer.BadParameter(
+            f"expected column names separated by commas, got {value!r}; close the quotation mark"
+        ) from None
+    found = [name.strip() for name in found]
+    if not found or not all(found):
+        raise typer.BadParameter(
+            f"expected column names separated by commas, got {value!r}; name the columns of "
+            "errors, as in e_a,e_b or a=e_a,b=e_b"
+        )
     return found
 
 

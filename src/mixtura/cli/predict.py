@@ -56,6 +56,7 @@ def predict(
       mixtura predict data.safetensors new.csv -t price --how median -o out.tsv
     """
     from mixtura.cli import columnsout
+    from mixtura.cli.errorcolumns import errors_ignored
     from mixtura.io import read
     from mixtura.sources import tables
 
@@ -77,9 +78,12 @@ def predict(
     columnsout.check_added(table, added, ", or name the added ones apart: --prefix new_")
     for text in job.notes:
         note(text)
+    if errors := info.get("noise_columns"):
+        note(errors_ignored(errors))
     accuracy = _write(mixture, table, job, added, how, level, output)
     told = accuracy.told(job.names, level)
-    if told and (info.get("data"), info.get("n_rows")) == (table.source, table.n):
+    rows = info.get("n_rows", 0) + ((info.get("missing") or {}).get("empty_rows") or 0)
+    if told and (info.get("data"), rows) == (table.source, table.n):
         told.append("the model was fitted to these rows: expect a little less of new ones")
     for text in told:
         note(text)

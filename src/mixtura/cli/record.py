@@ -1,22 +1,32 @@
-"""How a model was fitted: what travels in the model file beside its parameters."""
+"""How a model was fitted: what travels in the model file beside its parameters.
+
+Outliers are told by log-densities below a threshold, the q quantile of those of the training rows.
+Where these have gaps or noise, their densities are no measure of each other; then the q quantile of
+their tails u is taken, and the threshold is the u quantile of the log-densities of whole and exact
+rows under the model. Either way the threshold is one for whole and exact rows.
+"""
 
 from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixtura.cli.measuring import missing_record
+from mixtura.report.observations import Observations
+from mixtura.report.tail import tail, threshold_at
+
 __all__ = [
     "QUANTILES",
     "finite",
-    "log_densities",
     "record",
     "thinned",
     "threshold",
+    "thresholds",
     "training_quantiles",
 ]
 
@@ -28,15 +38,23 @@ BATCH = 65_536
 #: Iterations of the trace that a model keeps at most.
 TRACE = 500
 
+#: Rows with gaps or noise whose tails are looked at: of more, so many drawn at random; and how
+#: many after an interruption.
+TAILS, FEW = 20_000, 2000
+
 Floats = NDArray[np.floating[Any]]
 
 
-def log_densities(mixture: Any, x: Floats) -> Floats:
-    """Log-density of every row (n,), batch by batch."""
-    out = np.empty(len(x))
-    for start in range(0, len(x), BATCH):
-        out[start : start + BATCH] = mixture.log_density(x[start : start + BATCH])
-    return out
+def thresholds(mixture: Any, rows: Observations) -> dict[str, float]:
+    """Log-densities of whole and exact rows below which rows are outliers, by share as text."""
+    if not rows.measured:
+        return training_quantiles(rows.log_density(mixture), rows.weight)
+    live = np.arange(rows.n) if rows.weight is None else np.flatnonzero(rows.weight > 0)
+    if len(live) > TAILS:
+        live = np.sort(np.random.default_rng(0).choice(live, TAILS, replace=False))
+    some = rows.take(live)
+    levels = training_quantiles(tail(mixture, some).share, some.weight)
+    return {q: threshold_at(mixture, level) for q, level in levels.items()}
 
 
 def training_quantiles(values: Floats, weight: Floats | None) -> dict[str, float]:
@@ -66,7 +84,8 @@ def record(
     *,
     table: Any,
     picked: Any,
-    rows: Any,
+    rows: Observations,
+    errors: Mapping[str, str],
     mixture: Any,
     best: dict[str, Any],
     trials: list[Any],
@@ -89,6 +108,8 @@ def record(
         "weights_column": options.get("weights"),
         "weight_sum": float(rows.total_weight),
         "columns": list(picked.columns),
+        "noise_columns": dict(errors) or None,
+        "missing": missing_record(rows, picked.columns),
         "left_out": [list(pair) for pair in picked.left_out],
         "n_components": int(mixture.k),
         **best,

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mixtura.cli.arguments import Data
+from mixtura.cli import options
+from mixtura.cli.arguments import Data, NoiseColumns
 from mixtura.cli.files import check_source, check_target
 from mixtura.cli.naming import stem
 from mixtura.cli.voice import note
@@ -42,6 +43,7 @@ def report(
             show_default=False,
         ),
     ] = None,
+    noise_columns: NoiseColumns = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show no progress, notes or text summary.")
     ] = False,
@@ -51,7 +53,8 @@ def report(
     It shows the components, the rows beside them, how certain the assignments are, the least
     likely rows, and a check of fit. If the rows are exactly those the model was fitted to, the
     check holds rows out and fits again; any others, such as a part of them, are tried on the model
-    as it is. Columns are found by name, in any order.
+    as it is. Columns are found by name, in any order. Cells may be missing, and where the model was
+    fitted with errors of measurement, rows are taken with theirs.
 
     [bold]Examples[/bold]
 
@@ -59,12 +62,12 @@ def report(
       mixtura report data.safetensors data.csv
       mixtura report data.safetensors new.parquet --output new.html
     """
-    from mixtura.cli import page
-    from mixtura.cli.columns import model_columns
+    from mixtura.cli import errorcolumns, measuring, page
+    from mixtura.cli.columns import model_columns, names_in
     from mixtura.errors import InputError
     from mixtura.io import read
     from mixtura.report import brief, check_extras
-    from mixtura.sources import Rows, picking, tables
+    from mixtura.sources import picking, tables
 
     check_source(model, "a model file")
     tables.check(data)
@@ -81,14 +84,24 @@ def report(
     for text in table.notes:
         note(text, quiet=quiet)
     weigh, said = _weights(table, info, weights)
-    for text in said:
-        note(text, quiet=quiet)
     weight = None if weigh is None else picking.weights(table, weigh)
-    x = model_columns(mixture, table, skip=() if weigh is None else (weigh,))
-    if len(x) == 0:
-        raise InputError(f"expected at least one row in {table.source}, got none; add rows")
+    asked = options.errors(noise_columns)
+    skip = [*([] if weigh is None else [weigh]), *errorcolumns.taken(asked, table)]
+    skip = [] if mixture.columns else skip
+    x = model_columns(mixture, table, missing=True, skip=skip)
+    names = names_in(mixture, table, skip=skip)
+    errors, told_of = errorcolumns.in_table(table, info, asked, names)
+    for text in [*said, *told_of]:
+        note(text, quiet=quiet)
+    said += told_of if errors != (info.get("noise_columns") or {}) else []  # the page tells it
+    rows = measuring.observe(table, x, names, weight, errors)
+    if rows.n == 0:
+        raise InputError(
+            f"expected at least one row {'with a value ' if rows.empty else ''}in {table.source}, "
+            "got none; add rows"
+        )
     told = {**info, "model": model.name, "notes": [*(info.get("notes") or ()), *said]}
-    check = page.write(target, mixture, Rows(x, weight), told, quiet=quiet, data=table.source)
+    check = page.write(target, mixture, rows, told, quiet=quiet, data=table.source)
     if not quiet:
         print(f"report  {target}")
         print(f"check   {brief(check)}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mixtura.cli import options
-from mixtura.cli.arguments import Data, Model, Prefix, TableOut
+from mixtura.cli.arguments import Data, Model, NoiseColumns, Prefix, TableOut
 from mixtura.cli.files import check_source, check_target
 from mixtura.cli.voice import note
 
@@ -32,6 +32,7 @@ def score(
             show_default=False,
         ),
     ] = None,
+    noise_columns: NoiseColumns = None,
     prefix: Prefix = "",
 ) -> None:
     r"""Score every row of a table under a model.
@@ -42,6 +43,11 @@ def score(
     log-density lies below a quantile of those of the rows the model was fitted to. Columns are
     found by name, in any order.
 
+    Of a row with missing cells this is the density of the others; if the model was fitted with
+    errors of measurement and the table has their columns, it is that of the values as measured. As
+    such densities are no measure of each other, a row with gaps or errors is an outlier if it is
+    as unlikely among rows measured alike as the level is among whole and exact rows.
+
     [bold]Examples[/bold]
 
     \b
@@ -49,8 +55,8 @@ def score(
       mixtura score data.safetensors new.parquet --output scored.parquet
       mixtura score data.safetensors new.csv --outlier-quantile 0.001 -o out.tsv.gz
     """
-    from mixtura.cli import columnsout
-    from mixtura.cli.columns import model_columns
+    from mixtura.cli import columnsout, errorcolumns, measuring
+    from mixtura.cli.columns import model_columns, names_in
     from mixtura.io import read
     from mixtura.sources import tables
 
@@ -68,13 +74,20 @@ def score(
     table = tables.read(data)
     for text in table.notes:
         note(text)
-    x = model_columns(mixture, table)
+    asked = options.errors(noise_columns)
+    skip = [] if mixture.columns else errorcolumns.taken(asked, table)
+    x = model_columns(mixture, table, missing=True, skip=skip)
+    names = names_in(mixture, table, skip=skip)
+    errors, said = errorcolumns.in_table(table, info, asked, names)
+    rows = measuring.observe(table, x, names, None, errors, keep_empty=True)
+    for text in [*said, *_said(rows, names, level is not None)]:
+        note(text)
     added = ["log_density", "component", *(f"resp_{k}" for k in range(mixture.k))]
     if level is not None:
         added.append("outlier")
     added = [prefix + name for name in added]
     columnsout.check_added(table, added, ", or name the added ones apart: --prefix new_")
-    _write(mixture, table, x, level, added, output)
+    _write(mixture, table, rows, level, added, output)
 
 
 def _threshold(info: dict[str, Any], quantile: float | None, model: Path) -> float | None:
@@ -96,22 +109,50 @@ def _threshold(info: dict[str, Any], quantile: float | None, model: Path) -> flo
     return level
 
 
+def _said(rows: Any, names: list[str], flagged: bool) -> list[str]:
+    """How many cells are missing, and what follows."""
+    from mixtura.cli.measuring import missing_record
+    from mixtura.report.wording import plural
+    from mixtura.sources.tables import told
+
+    missing = missing_record(rows, names)
+    if missing is None:
+        return []
+    each = told([f"{name} {count:,}" for name, count in missing["columns"].items()])
+    notes = [
+        f"{plural(missing['cells'], 'cell')} in {missing['rows']:,} of {plural(rows.n, 'row')} "
+        f"{'is' if missing['cells'] == 1 else 'are'} missing ({each}): log-densities there are of "
+        "the other cells"
+        + (", and outliers are judged among rows with the same cells" if flagged else "")
+    ]
+    if empty := int(rows.missing.all(axis=1).sum()):
+        notes.append(
+            f"{plural(empty, 'row')} had no value in any of the model's columns: log-density 0, "
+            "the model's own weights as responsibilities, never an outlier"
+        )
+    return notes
+
+
 def _write(
-    mixture: Any, table: Any, x: Any, level: float | None, added: list[str], output: Path | None
+    mixture: Any, table: Any, rows: Any, level: float | None, added: list[str], output: Path | None
 ) -> None:
     """Score and write batch by batch."""
     import numpy as np
 
+    from mixtura.arrays.linalg import log_softmax
     from mixtura.cli import columnsout, tableout
+    from mixtura.report.tail import flags
 
+    every = rows.log_density(mixture)
+    outlier = None if level is None else flags(mixture, rows, every, level)
     whole = columnsout.whole(table, columnar=tableout.columnar(output))
     size = max(1, min(BATCH, NUMBERS // mixture.k))
     with tableout.writing(output) as write:
         for start in range(0, table.n, size):
-            part = x[start : start + size]
-            density, resp = mixture.log_density(part), mixture.responsibilities(part)
-            values = [density, resp.argmax(axis=1).astype(np.int32), *resp.T]
-            if level is not None:
-                values.append(density < level)
-            batch = whole.slice(start, len(part))
+            part = slice(start, start + size)
+            resp = np.exp(log_softmax(rows.log_joint(mixture, part)))
+            values = [every[part], resp.argmax(axis=1).astype(np.int32), *resp.T]
+            if outlier is not None:
+                values.append(outlier[part])
+            batch = whole.slice(start, len(resp))
             write(columnsout.with_columns(batch, dict(zip(added, values, strict=True))))

@@ -2,6 +2,8 @@
 
 Columns are centred and scaled before they are judged, so neither an offset of 1e12 nor scales
 that differ by 1e12 count against them: only columns that carry no information of their own do.
+Where cells are missing, columns are judged by those that are there, and combinations of columns by
+the rows that are whole.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ def check_rows(
     Parameters
     ----------
     x : array (n, d)
-        Finite values; rows of zero weight left out.
+        Finite values, or NaN where a cell is missing; rows of zero weight left out.
     columns : sequence of str
         Names of the d columns.
     covariance : str
@@ -46,8 +48,8 @@ def check_rows(
     Raises
     ------
     InputError
-        Too few rows, constant columns, equal or exactly collinear columns; the message names
-        the columns and those to keep.
+        Too few rows, columns without any value, constant columns, equal or exactly collinear
+        columns; the message names the columns and those to keep.
     """
     n, d = x.shape
     if n < 2:
@@ -57,30 +59,42 @@ def check_rows(
             f"expected at least as many rows as components, got {n} rows for {n_components} "
             f"components; ask for at most {n} components or add rows"
         )
+    gaps = np.isnan(x)
+    bare: NDArray[np.bool_] = np.asarray(gaps.all(axis=0))
+    if bare.any():
+        names = [name for name, dead in zip(columns, bare, strict=True) if dead]
+        raise InputError(
+            f"expected at least one value in every column, got none in {', '.join(names[:6])}"
+            f"{', …' if len(names) > 6 else ''}; leave {_it(names)} out: "
+            + as_option([name for name, dead in zip(columns, bare, strict=True) if not dead])
+        )
     constant = _constant(x)
+    first = x[np.argmax(~gaps, axis=0), np.arange(d)]
     if constant.all():
         what = f"{n} equal rows" if d > 1 else f"{n} times the same value"
         raise InputError(
-            f"expected rows that differ, got {what} ({_values(x[0], columns)}); "
+            f"expected rows that differ, got {what} ({_values(first, columns)}); "
             "check how the table was written"
         )
     if constant.any():
         names = [name for name, dead in zip(columns, constant, strict=True) if dead]
         raise InputError(
             f"expected columns that vary, got {_count(names, 'constant column')} "
-            f"({_values(x[0, constant], names)}); leave {_it(names)} out: "
+            f"({_values(first[constant], names)}); leave {_it(names)} out: "
             + as_option([name for name, dead in zip(columns, constant, strict=True) if not dead])
         )
     if d == 1 or UNCORRELATED.issuperset(covariance.split(",")):
         return
     _check_copies(x, columns)
-    if n > d:
-        _check_collinear(x, columns)
+    whole = x[~gaps.any(axis=1)] if gaps.any() else x
+    if len(whole) > d and not _constant(whole).any():
+        _check_collinear(whole, columns)
 
 
 def _constant(x: Floats) -> NDArray[np.bool_]:
     """Columns whose spread is no more than rounding at their size."""
-    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+    low = np.fmin.reduce(x, axis=0).astype(np.float64)
+    high = np.fmax.reduce(x, axis=0).astype(np.float64)
     size = np.maximum(np.abs(low), np.abs(high))
     return np.asarray(high - low <= 4 * np.finfo(x.dtype).eps * size)
 
@@ -93,7 +107,7 @@ def _check_copies(x: Floats, columns: Sequence[str]) -> None:
         # Equal columns have equal starts; the rest is compared only where those agree.
         key = np.ascontiguousarray(x[:64, j]).tobytes()
         first = seen.setdefault(key, j)
-        if first != j and np.array_equal(x[:, first], x[:, j]):
+        if first != j and np.array_equal(x[:, first], x[:, j], equal_nan=True):
             copies.append((first, j))
     if not copies:
         return

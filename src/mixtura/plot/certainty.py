@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixtura.errors import InputError
-from mixtura.mixture import Mixture
 from mixtura.plot.axes import axes_of, dress
 from mixtura.plot.inputs import mixture_of, rows_of, weights_of
 from mixtura.plot.palette import Palette, palette_of
@@ -19,7 +18,7 @@ from mixtura.typing import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["certainty", "height_for"]
+__all__ = ["add_certainty", "certainty", "height_for"]
 
 #: Ends of the bands, the most certain first, and how strongly each is drawn.
 EDGES = (1.0, 0.99, 0.95, 0.8, 0.5, 0.0)
@@ -81,24 +80,41 @@ def certainty(
     weight = weights_of(weights, len(x))
     paint = palette_of(palette)
     ax = axes_of(ax, paint, (6.4, height_for(mix.k)))
-    mass = _mass(mix, x, weight)
+    component, sure = np.empty(len(x), dtype=np.int64), np.empty(len(x))
+    for start in range(0, len(x), BATCH):
+        resp = np.asarray(mix.responsibilities(x[start : start + BATCH]))
+        component[start : start + BATCH] = resp.argmax(axis=1)
+        sure[start : start + BATCH] = resp.max(axis=1)
+    add_certainty(ax, mix.k, component, sure, weight, paint)
+    return ax
+
+
+def add_certainty(
+    ax: Any,
+    k: int,
+    component: FloatArray,
+    sure: FloatArray,
+    weight: FloatArray,
+    paint: Palette,
+) -> None:
+    """Bars for rows (n,): their most likely components, and the probabilities of these."""
+    mass = _mass(k, component, sure, weight)
     bars = np.concatenate([mass, mass.sum(axis=0, keepdims=True)])
     total = bars.sum(axis=1, keepdims=True)
     share = bars / np.where(total > 0, total, 1.0)
-    colours = [*(paint.component(k) for k in range(mix.k)), paint.muted]
+    colours = [*(paint.component(j) for j in range(k)), paint.muted]
     _bars(ax, share, colours, paint)
-    _legend(ax, paint, 4 if mix.k == 2 else 5)
-    for k in np.flatnonzero(total[:, 0] == 0):
+    _legend(ax, paint, 4 if k == 2 else 5)
+    for j in np.flatnonzero(total[:, 0] == 0):
         ax.text(
-            0.01, float(k), "no row is most likely here", color=paint.muted, va="center", fontsize=9
+            0.01, float(j), "no row is most likely here", color=paint.muted, va="center", fontsize=9
         )
     dress(ax, paint, x="share of the rows", y="component")
-    _number(ax, mix.k)
+    _number(ax, k)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25%", "50%", "75%", "100%"])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    return ax
 
 
 def _number(ax: Any, k: int) -> None:
@@ -115,13 +131,11 @@ def height_for(k: int) -> float:
     return min(1.25 + 0.34 * (k + 1), 12.0)
 
 
-def _mass(mix: Mixture, x: FloatArray, weight: FloatArray) -> FloatArray:
+def _mass(k: int, component: FloatArray, sure: FloatArray, weight: FloatArray) -> FloatArray:
     """Weight of the rows by component and band (k, 5)."""
-    mass = np.zeros((mix.k, len(NAMES)))
-    for start in range(0, len(x), BATCH):
-        resp = np.asarray(mix.responsibilities(x[start : start + BATCH]))
-        band = np.searchsorted(-np.array(EDGES[1:-1]), -resp.max(axis=1), side="right")
-        np.add.at(mass, (resp.argmax(axis=1), band), weight[start : start + BATCH])
+    mass = np.zeros((k, len(NAMES)))
+    band = np.searchsorted(-np.array(EDGES[1:-1]), -sure, side="right")
+    np.add.at(mass, (component, band), weight)
     return mass
 
 

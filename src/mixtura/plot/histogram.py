@@ -1,4 +1,8 @@
-"""One column: a histogram of rows under p(x) = Σ wₖ N(x; μₖ, σₖ²), and each component's share."""
+"""One column: a histogram of rows under p(x) = Σ wₖ N(x; μₖ, σₖ²), and each component's share.
+
+Where the rows were measured with errors of known variances sᵢ, bars show x + e, whose density is
+(1/n) Σᵢ Σₖ wₖ N(x; μₖ, σₖ² + sᵢ).
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,12 @@ from mixtura.typing import Columns, FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["add_histogram", "histogram"]
+__all__ = ["add_histogram", "histogram", "usual_bins"]
 
 #: Share of the axis above which a component's line is drawn.
 SHOWS = 1e-4
+#: Variances of errors that stand for those of all rows: quantiles, where there are more.
+MOST_ERRORS = 512
 
 
 def histogram(
@@ -103,17 +109,27 @@ def add_histogram(
     bins: int | None = None,
     turned: bool = False,
     filled: bool = False,
+    noise: FloatArray | None = None,
 ) -> None:
-    """Bars and lines for the values x (n,) of a mixture's only column."""
+    """Bars and lines for the values x (n,) of a mixture's only column; NaN is left out.
+
+    With ``noise``, the variances of the values' errors (n,), a dashed line shows the density of
+    what is measured beside that of the values without errors.
+    """
+    here = ~np.isnan(x)
+    if not here.all():
+        x, weight = x[here], weight[here]
+        noise = None if noise is None else noise[here]
     low, high = limits
     bins = _bins(None, len(x)) if bins is None else bins
     height, edges = np.histogram(x, bins=bins, range=limits, weights=weight)
-    height = height / (weight.sum() * np.diff(edges))
+    height = height / ((weight.sum() or 1.0) * np.diff(edges))
     means, sd = np.asarray(part.means)[:, 0], np.sqrt(part.covariance.diagonal()[:, 0])
     points = grid(low, high, means, sd, 240)
     each = np.exp(-0.5 * ((points[:, None] - means) / sd) ** 2)
     each *= part.weights / (np.sqrt(2 * np.pi) * sd)
     total = each.sum(axis=1)
+    noisy = None if noise is None else _measured(part, points, noise, weight)
     # A component much narrower than a bar would press the bars flat.
     top = max(height.max(), min(total.max(), 2.5 * height.max() or np.inf)) * 1.08
 
@@ -136,13 +152,42 @@ def add_histogram(
             fill(points[seen], each[seen, k], color=paint, alpha=0.16, linewidth=0, zorder=1.5)
         shows = each[:, k] > SHOWS * top if part.k > 1 else np.ones(len(points), dtype=bool)
         line(each[:, k], shows, color=paint, linewidth=1.5, label=label)
+    if noisy is not None:
+        line(
+            noisy, color=palette.ink, linewidth=1.3, linestyle=(0, (4, 2)), zorder=2.5,
+            label="density as measured",
+        )  # fmt: skip
     across, up = ((0, top), limits) if turned else (limits, (0, top))
     ax.set_xlim(across)
     ax.set_ylim(up)
 
 
+def _measured(
+    part: Mixture, points: FloatArray, noise: FloatArray, weight: FloatArray
+) -> FloatArray:
+    """The density of measured values at some points, averaged over the rows' errors."""
+    order = np.argsort(noise, kind="stable")
+    s, w = noise[order], weight[order] / (weight.sum() or 1.0)
+    if len(s) > MOST_ERRORS:
+        ends = np.searchsorted(np.cumsum(w), (np.arange(MOST_ERRORS) + 0.5) / MOST_ERRORS)
+        s, w = s[np.minimum(ends, len(s) - 1)], np.full(MOST_ERRORS, 1 / MOST_ERRORS)
+    means = np.asarray(part.means)[:, 0]
+    inner = np.asarray(part.covariance.diagonal())[:, 0]
+    out = np.zeros(len(points))
+    for mean, variance, share in zip(means, inner, np.asarray(part.weights), strict=True):
+        sd = np.sqrt(variance + s)
+        each = np.exp(-0.5 * ((points[:, None] - mean) / sd) ** 2) / (np.sqrt(2 * np.pi) * sd)
+        out += share * (each @ w)
+    return out
+
+
+def usual_bins(n: int) -> int:
+    """Bars for n rows."""
+    return int(np.clip(3.5 * np.cbrt(n), 8, 48))
+
+
 def _bins(bins: Any, n: int) -> int:
-    return int(np.clip(3.5 * np.cbrt(n), 8, 48)) if bins is None else whole(bins, "bins")
+    return usual_bins(n) if bins is None else whole(bins, "bins")
 
 
 def _limits(limits: Any, x: FloatArray) -> tuple[float, float]:

@@ -67,20 +67,41 @@ class Drawn:
     total: int
 
 
-def draw_rows(mixture: Mixture, x: FloatArray, weight: FloatArray, most: int) -> Drawn:
-    """All rows of positive weight, or a random ``most`` of them: the same in every call."""
+def draw_rows(
+    mixture: Mixture,
+    x: FloatArray,
+    weight: FloatArray,
+    most: int,
+    component: FloatArray | None = None,
+) -> Drawn:
+    """All rows of positive weight, or a random ``most`` of them: the same in every call.
+
+    Parameters
+    ----------
+    component : array (n,), optional
+        The most likely component of each row, where it is known: rows may then have gaps (NaN).
+    """
     live = np.flatnonzero(weight > 0)
     total = len(live)
     if total > most:
         live = np.sort(np.random.default_rng(0).choice(live, most, replace=False))
     some = np.asarray(x[live], dtype=np.float64)
-    component = np.asarray(mixture.responsibilities(some)).argmax(axis=1)
-    return Drawn(some, component, weight[live], total)
+    if component is None:
+        mine = np.asarray(mixture.responsibilities(some)).argmax(axis=1)
+    else:
+        mine = np.asarray(component[live])
+    return Drawn(some, mine, weight[live], total)
 
 
 # ---- limits and grids --------------------------------------------------------------------------
 def frame(x: FloatArray) -> tuple[float, float]:
-    """Limits for a column's values (n,): their range, unless a few far rows squeeze the rest."""
+    """Limits for a column's values (n,): their range, unless a few far rows squeeze the rest.
+
+    NaN is left out; where nothing is left, 0 to 1.
+    """
+    x = x[~np.isnan(x)]
+    if not len(x):
+        return 0.0, 1.0
     low, high = float(x.min()), float(x.max())
     inner_low, inner_high = np.quantile(x, [0.005, 0.995])
     reach = 0.6 * (inner_high - inner_low)

@@ -44,14 +44,15 @@ class Matrix:
         shown: Sequence[int],
         names: Sequence[str],
         most: int,
+        component: FloatArray | None = None,
     ) -> None:
         self.names = [short(names[j]) for j in shown]
         self.part = mixture.marginal(list(shown))
-        self.drawn = draw_rows(mixture, x, weight, most)
+        self.drawn = draw_rows(mixture, x, weight, most, component)
         self.x = self.drawn.x[:, list(shown)]
         self.limits = [frame(self.x[:, j]) for j in range(len(shown))]
         low, high = np.transpose(self.limits)
-        self.inside = (self.x >= low) & (self.x <= high)
+        self.inside = ~((self.x < low) | (self.x > high))  # a missing value is not outside
         self.outside = int((~self.inside.all(axis=1)).sum())
         d = len(shown)
         self._panel_size = {3: 2.6, 4: 2.1, 5: 1.85}.get(d, 1.65)

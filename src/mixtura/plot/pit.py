@@ -22,7 +22,7 @@ from mixtura.typing import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["pit"]
+__all__ = ["add_pit", "pit"]
 
 #: Columns named in the figure, those farthest from uniform first.
 MOST_NAMES = 5
@@ -94,24 +94,46 @@ def pit(
     (share,) = shares_of(level, "level")
     paint = palette_of(palette)
     ax = axes_of(ax, paint)
-    half = _half_width(weight, 1 - (1 - share) / (m if jointly else 1))
+    add_pit(ax, u, told, weight, share, paint, jointly=jointly, named=m > 1 or names is not None)
+    return ax
+
+
+def add_pit(
+    ax: Any,
+    u: FloatArray,
+    told: list[str],
+    weight: FloatArray,
+    share: float,
+    paint: Palette,
+    *,
+    jointly: bool = False,
+    named: bool = True,
+) -> None:
+    """Lines and band of values (n, m), NaN where a row has none.
+
+    The band is that of the column with the fewest values; a line is marked by its own.
+    """
+    m, here = u.shape[1], ~np.isnan(u)
+    level = 1 - (1 - share) / (m if jointly else 1)
+    halves = [_half_width(weight[here[:, j]], level) for j in range(m)]
+    half = max(halves)
     ax.fill_between([0, 1], -half, half, color=paint.grid, alpha=0.55, linewidth=0, zorder=0.5)
     ax.plot([0, 1], [0, 0], color=paint.muted, linewidth=0.8, zorder=0.6, label="uniform")
-    lines = [_corners(u[:, j], weight) for j in range(m)]
+    lines = [_corners(u[here[:, j], j], weight[here[:, j]]) for j in range(m)]
     far = np.array([np.abs(y).max() for _, y in lines])
     for j in np.argsort(far, kind="stable"):
+        marked = far[j] > halves[j] or m == 1
         ax.plot(
-            *_thinned(*lines[j]), color=paint.accent if far[j] > half or m == 1 else paint.muted,
-            linewidth=1.4 if far[j] > half or m == 1 else 1.0, label=told[j], zorder=2,
+            *_thinned(*lines[j]), color=paint.accent if marked else paint.muted,
+            linewidth=1.4 if marked else 1.0, label=told[j], zorder=2,
         )  # fmt: skip
     reach = max(1.5 * half, 1.3 * float(far.max()))
     ax.set_xlim(0, 1)
     ax.set_ylim(-reach, reach)
     _note(ax, half, share, paint)
-    if m > 1 or names is not None:
-        _name(ax, lines, far, told, half, paint)
+    if named:
+        _name(ax, lines, far, told, halves, paint)
     dress(ax, paint, x="probability under the model", y="share of rows below, minus expected")
-    return ax
 
 
 def _values(values: Any) -> FloatArray:
@@ -143,6 +165,8 @@ def _half_width(weight: FloatArray, level: float) -> float:
     """The quantile of Kolmogorov's statistic."""
     from scipy.stats import kstwo
 
+    if not weight.any():
+        return 1.0
     relative = weight / weight.max()
     n = max(1, int(relative.sum() ** 2 / (relative**2).sum() + 1e-9))
     return float(kstwo.ppf(level, n))
@@ -178,7 +202,12 @@ def _note(ax: Any, half: float, level: float, palette: Palette) -> None:
 
 
 def _name(
-    ax: Any, lines: list[Any], far: FloatArray, told: list[str], half: float, palette: Palette
+    ax: Any,
+    lines: list[Any],
+    far: FloatArray,
+    told: list[str],
+    halves: list[float],
+    palette: Palette,
 ) -> None:
     """Names at the farthest points of the lines that are farthest from uniform."""
     placed: list[tuple[float, float]] = []
@@ -196,7 +225,7 @@ def _name(
         ax.text(
             float(x[at]), float(height), short(told[j]), fontsize=9, va="center",
             ha="left" if x[at] < 0.15 else "right" if x[at] > 0.85 else "center",
-            color=palette.accent if far[j] > half else palette.muted,
+            color=palette.accent if far[j] > halves[j] else palette.muted,
             bbox={"boxstyle": "square,pad=0.1", "facecolor": palette.surface, "alpha": 0.7,
                   "linewidth": 0},
         ).set_parse_math(False)  # fmt: skip

@@ -18,10 +18,10 @@ from mixtura import fit
 from mixtura.errors import InputError
 from mixtura.mixture import Mixture
 from mixtura.report import pit
+from mixtura.report.observations import Observations
 from mixtura.report.wording import plural
-from mixtura.sources import Rows
 
-__all__ = ["FOLDS", "SEED", "Callback", "HeldOut", "drawn", "held_out", "take"]
+__all__ = ["FOLDS", "SEED", "Callback", "HeldOut", "drawn", "held_out"]
 
 FOLDS, SEED = 5, 0
 #: Numbers in the table per free parameter below which nothing is refitted.
@@ -55,12 +55,6 @@ class HeldOut:
     values: Floats
 
 
-def take(rows: Any, which: Any) -> Rows:
-    """Some rows, with their weights."""
-    weight = None if rows.weight is None else np.asarray(rows.weight[which], dtype=np.float64)
-    return Rows(np.asarray(rows.x[which]), weight)
-
-
 def drawn(n: int, most: int) -> NDArray[np.int64]:
     """At most so many of n rows, at random, in order."""
     if n <= most:
@@ -70,7 +64,7 @@ def drawn(n: int, most: int) -> NDArray[np.int64]:
 
 def held_out(
     mixture: Any,
-    rows: Rows,
+    rows: Observations,
     info: dict[str, Any],
     columns: tuple[int, ...],
     cells: Floats,
@@ -82,7 +76,7 @@ def held_out(
     ----------
     mixture : Mixture
         Its number of components is kept.
-    rows : Rows
+    rows : Observations
         All of positive weight.
     info : dict
         With the structure, its rank and the number of free parameters.
@@ -101,7 +95,7 @@ def held_out(
 
     structure = str(info.get("covariance_type", mixture.covariance.name))
     free, n = info.get("n_parameters") or 0, rows.n
-    if n < 2 * FOLDS or n * rows.d < NUMBERS_PER_PARAMETER * free:
+    if n < 2 * FOLDS or np.count_nonzero(~rows.missing) < NUMBERS_PER_PARAMETER * free:
         what = plural(free, "free parameter") if free else "the model"
         raise InputError(
             f"{plural(n, 'row')} of {plural(rows.d, 'column')} {'are' if n != 1 else 'is'} too few "
@@ -116,23 +110,28 @@ def held_out(
     values = np.empty((n, len(columns) + (mixture.d > 1)))
     folds = KFold(FOLDS, shuffle=True, random_state=SEED).split(rows.x)
     for fold, (train, test) in enumerate(folds):
-        part = take(rows, train)
+        part, left = rows.take(train), rows.take(test)
         tell = None if callback is None else _in_fold(callback, fold)
         model = _refit(part, mixture.k, structure, info.get("rank"), tell, fold)
-        mine[test] = model.log_density(rows.x[test])
+        mine[test] = left.log_density(model)
         if theirs is not None:
             one = _refit(part, 1, "full", None, tell, fold)
-            theirs[test] = one.log_density(rows.x[test])
+            theirs[test] = left.log_density(one)
         shown = test[looked[test]]
         if len(shown):
             values[shown] = pit.transform(
-                model, rows.x[shown], list(columns), seed=SEED + fold, cells=cells[:, :, shown]
+                model, rows.take(shown), list(columns), seed=SEED + fold, cells=cells[:, :, shown]
             )
     return HeldOut(mine, theirs, looked, values[looked])
 
 
 def _refit(
-    rows: Rows, k: int, structure: str, rank: int | None, callback: Callback | None, fold: int
+    rows: Observations,
+    k: int,
+    structure: str,
+    rank: int | None,
+    callback: Callback | None,
+    fold: int,
 ) -> Mixture:
     """k components of one structure, from scratch."""
     what = "one Gaussian" if k == 1 else f"{k} components, {structure}"
@@ -141,7 +140,7 @@ def _refit(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = fit.search(
-                rows,
+                rows.for_fit(),
                 n_components=k,
                 covariance_type=structure,
                 rank=rank,

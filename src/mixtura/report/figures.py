@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 
 from mixtura import plot
-from mixtura.plot.axes import name_axis, short
-from mixtura.plot.certainty import height_for
+from mixtura.plot.axes import dress, name_axis, short
+from mixtura.plot.certainty import add_certainty, height_for
+from mixtura.plot.histogram import add_histogram, usual_bins
 from mixtura.plot.layout import frame
+from mixtura.plot.pit import add_pit
 from mixtura.report import svg
 from mixtura.report.curve import bic_curve
+from mixtura.report.observations import Observations
+from mixtura.report.reading import Reading, read_rows
 from mixtura.report.scatter import scatter_matrix
+from mixtura.sources import Rows
 
 __all__ = [
     "bic_curve",
@@ -61,9 +66,11 @@ def trace_figure(trace: Sequence[float] | Mapping[str, Sequence[float]]) -> str 
 
 
 def densities(
-    mixture: Any, rows: Any, names: Sequence[str], columns: Sequence[int]
+    mixture: Any, rows: Rows, names: Sequence[str], columns: Sequence[int]
 ) -> list[dict[str, str]]:
     """One small figure for each of the columns: histogram, fitted density, components.
+
+    Where cells have noise, also the density of what is measured.
 
     Returns
     -------
@@ -71,37 +78,41 @@ def densities(
         ``name`` of the column and ``svg``, in the order of ``columns``. Each is made to stand
         beside others, 280 to 460 pixels wide.
     """
-    drawn = []
+    drawn, rows = [], Observations.of(rows)
     for j in columns:
         x = np.asarray(rows.x[:, j], dtype=np.float64)
-        live = x if rows.weight is None else x[rows.weight > 0]
+        weight = np.ones(rows.n) if rows.weight is None else rows.weight
+        noise = rows.noise_of(j)
         fig = svg.figure(4.2, 2.3)
         ax = fig.add_axes((0.03, 0.235, 0.94, 0.745))
-        plot.histogram(
-            mixture, rows.x, j, weights=rows.weight, limits=frame(live), ax=ax,
-            palette=svg.PALETTE,
+        add_histogram(
+            ax, mixture.marginal([j]), x, weight, frame(x[weight > 0]), svg.PALETTE,
+            bins=usual_bins(int(np.count_nonzero(weight[~np.isnan(x)]))), filled=True, noise=noise,
         )  # fmt: skip
+        dress(ax, svg.PALETTE)
         ax.set(ylabel="", yticks=[])
         ax.spines["left"].set_visible(False)
         ax.xaxis.set_major_locator(_few_ticks())
         name_axis(ax.xaxis, short(str(names[j])), svg.PALETTE)
         ax.tick_params(labelsize=10)
         label = f"Histogram of {names[j]} with the fitted density and the components' shares of it"
+        label += "" if noise is None else "; dashed, the density with the errors of measurement"
         drawn.append({"name": str(names[j]), "svg": svg.inline(fig, f"density-{j}", label)})
     return drawn
 
 
-def certainty_figure(mixture: Any, rows: Any) -> str | None:
+def certainty_figure(mixture: Any, rows: Any, reading: Reading | None = None) -> str | None:
     """How certain the rows of each component are to belong to it, one divided bar for each.
 
     The legend is part of the figure. None where there is one component only.
     """
     if mixture.k == 1:
         return None
+    reading = read_rows(mixture, rows) if reading is None else reading
     tall = height_for(mixture.k)
     fig = svg.figure(5.8, tall)
     ax = fig.add_axes((0.1, 0.56 / tall, 0.86, 1 - (0.56 + 0.36) / tall))
-    plot.certainty(mixture, rows.x, weights=rows.weight, ax=ax, palette=svg.PALETTE)
+    add_certainty(ax, mixture.k, reading.component, reading.certainty, reading.weight, svg.PALETTE)
     svg.sized(ax)
     label = (
         "Share of each component's rows by the probability with which they belong to it: over 99%, "
@@ -119,12 +130,14 @@ def pit_figure(values: Any, names: Sequence[str], weights: Any = None) -> str:
     Parameters
     ----------
     values : array (n, m)
+        NaN where a cell is missing.
     names : sequence of str (m,)
     weights : array (n,), optional
     """
     fig = svg.figure(5.8, 3.3)
     ax = fig.add_axes((0.145, 0.15, 0.81, 0.82))
-    plot.pit(values, names=names, weights=weights, jointly=True, ax=ax, palette=svg.PALETTE)
+    weight = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    add_pit(ax, np.asarray(values), list(names), weight, 0.95, svg.PALETTE, jointly=True)
     svg.sized(ax)
     label = (
         "Share of rows below each probability under the model, minus the share expected, for "

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from mixtura.errors import MixturaError
 from mixtura.mixture import Mixture
 from mixtura.report import pit
-from mixtura.report.crossvalidate import SEED, Callback, drawn, held_out, take
+from mixtura.report.crossvalidate import SEED, Callback, drawn, held_out
 from mixtura.report.layout import telling
+from mixtura.report.observations import Observations
 from mixtura.report.reading import Reading, read_rows
-from mixtura.sources import Rows
 
 __all__ = ["MOST_ROWS", "FitCheck", "fit_check", "is_fitted_to"]
 
@@ -51,7 +51,7 @@ class FitCheck:
     columns : tuple of int
         Columns transformed; the whole row comes after them where there are several.
     values : array (rows, m), optional
-        Probability integral transforms of some of the rows.
+        Probability integral transforms of some of the rows; NaN at missing cells.
     weight : array (rows,), optional
         Row weights of ``values``.
     tied : tuple of int
@@ -109,12 +109,13 @@ def fit_check(
     callback : callable (Progress) -> Any
         Told of every iteration of a refit.
     """
+    rows = Observations.of(rows)
     reading = read_rows(mixture, rows) if reading is None else reading
     if fitted is None:
         fitted = is_fitted_to(info, rows, reading)
     live = np.flatnonzero(reading.weight > 0)
     n = len(live)
-    some = take(rows, live[drawn(n, MOST_ROWS)])
+    some = rows.take(live[drawn(n, MOST_ROWS)])
     columns = tuple(telling(mixture, MOST_COLUMNS))
     cells = pit.intervals(some.x, list(columns))
     check = FitCheck(
@@ -138,17 +139,15 @@ def fit_check(
     )
 
 
-def _transformed(check: FitCheck, mixture: Any, rows: Rows, cells: Floats) -> FitCheck:
+def _transformed(check: FitCheck, mixture: Any, rows: Observations, cells: Floats) -> FitCheck:
     """With transforms by the model itself."""
     which = drawn(rows.n, pit.rows_for(mixture))
-    some = take(rows, which)
-    values = pit.transform(
-        mixture, some.x, list(check.columns), seed=SEED, cells=cells[:, :, which]
-    )
+    some = rows.take(which)
+    values = pit.transform(mixture, some, list(check.columns), seed=SEED, cells=cells[:, :, which])
     return replace(check, values=values, weight=some.weight)
 
 
-def _on_new_rows(check: FitCheck, mixture: Any, rows: Any, reading: Reading) -> FitCheck:
+def _on_new_rows(check: FitCheck, mixture: Any, rows: Observations, reading: Reading) -> FitCheck:
     """The model as it is, against the Gaussian of its moments."""
     mine = reading.mean_log_density
     if mixture.k == 1:
@@ -157,7 +156,7 @@ def _on_new_rows(check: FitCheck, mixture: Any, rows: Any, reading: Reading) -> 
         one = Mixture([1.0], mixture.mean[None], mixture.cov[None])
     except MixturaError as reason:
         return replace(check, model=mine, used=check.n, why=f"one Gaussian is not there: {reason}")
-    theirs = np.asarray(one.log_density(rows.x))
+    theirs = rows.log_density(one)
     return _compared(replace(check, used=check.n), reading.log_density, theirs, reading.weight)
 
 

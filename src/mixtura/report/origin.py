@@ -45,6 +45,10 @@ def facts(mixture: Any, info: dict[str, Any], rows: Any, fitted: bool) -> list[t
     found = [("Components", f"{mixture.k}"), ("Columns", f"{mixture.d:,}")]
     if (n := info.get("n_rows")) is not None:
         found.append(("Rows" if fitted else "Rows fitted", f"{n:,}"))
+    if fitted and (missing := info.get("missing")):
+        found.append(("Missing cells", f"{missing['cells']:,}"))
+    if fitted and (errors := info.get("noise_columns")):
+        found.append(("Columns with errors taken out", f"{len(errors):,}"))
     if not fitted:
         found.append(("Rows on this page", f"{rows.n:,}"))
     if info.get("weights_column") and (total := info.get("weight_sum")) is not None:
@@ -56,7 +60,9 @@ def facts(mixture: Any, info: dict[str, Any], rows: Any, fitted: bool) -> list[t
     if (free := info.get("n_parameters")) is not None:
         found.append(("Free parameters", f"{free:,}"))
     if (level := info.get("outlier_threshold")) is not None:
-        found.append(("Outliers: log-density below", minus(f"{level:.4f}")))
+        indirect = info.get("noise_columns") or info.get("missing")
+        whole = " of a whole, exact row" if indirect else ""
+        found.append((f"Outliers: log-density{whole} below", minus(f"{level:.4f}")))
     if (seed := info.get("seed")) is not None:
         found.append(("Seed", str(seed)))
     return found

@@ -14,11 +14,13 @@ from typing import Any
 
 from mixtura.errors import MissingExtraError
 from mixtura.plot.bic import ceiling, scored
-from mixtura.report import figures, origin, sections
+from mixtura.report import figures, measuring, origin, sections
 from mixtura.report.cards import cards
 from mixtura.report.fitcheck import FitCheck, fit_check
+from mixtura.report.observations import Observations
 from mixtura.report.origin import STRUCTURES
 from mixtura.report.reading import Reading, read_rows
+from mixtura.report.tail import tail
 
 __all__ = ["STRUCTURES", "check_extras", "render"]
 
@@ -53,8 +55,8 @@ def render(
     path : path, optional
         Where to write it; None only returns it.
     mixture : Mixture
-    rows : Rows
-        The rows it was fitted to, or others.
+    rows : Rows or Observations
+        The rows it was fitted to, or others; Observations where they have gaps or noise.
     info : dict
         How it was fitted, as the command line stores it in the model.
     data : str, optional
@@ -75,6 +77,7 @@ def render(
     check_extras()
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    rows = Observations.of(rows)
     reading = read_rows(mixture, rows)
     if check is None:
         check = fit_check(mixture, rows, info, reading=reading)
@@ -94,7 +97,7 @@ def render(
 
 
 def _contents(
-    mixture: Any, rows: Any, info: dict[str, Any], data: str | None, check: FitCheck,
+    mixture: Any, rows: Observations, info: dict[str, Any], data: str | None, check: FitCheck,
     reading: Reading,
 ) -> dict[str, Any]:  # fmt: skip
     """All that the template names."""
@@ -103,6 +106,7 @@ def _contents(
     tried = origin.trials(info)
     chosen = (mixture.k, str(info.get("covariance_type", mixture.covariance.name)))
     several = mixture.k > 1
+    tails = tail(mixture, rows, reading.log_density) if rows.measured else None
     return {
         "data": source,
         "model": info.get("model"),
@@ -113,12 +117,15 @@ def _contents(
         "lede": origin.lede(mixture, info, tried, source, rows, check.fitted),
         "facts": origin.facts(mixture, info, rows, check.fitted),
         "notes": origin.notes(info),
+        "measured": measuring.told(mixture, rows, names),
+        "noise_argument": ", noise=sd**2" if rows.noise is not None else "",
+        "measured_comment": "; NaN where cells are missing" if rows.gaps else "",
         "components": cards(mixture, names, rows, reading, check.fitted),
-        "scatter": figures.scatter_matrix(mixture, rows, names),
+        "scatter": figures.scatter_matrix(mixture, rows, names, reading),
         "densities": sections.densities(mixture, rows, names),
         "certain": sections.certain(mixture, rows, reading) if several else None,
-        "unlikely": sections.least_likely(mixture, rows, reading, names),
-        "flagged": sections.flagged(info, reading),
+        "unlikely": sections.least_likely(mixture, rows, reading, names, tails),
+        "flagged": sections.flagged(mixture, rows, info, reading, tails),
         "check": sections.checked(check, info, names),
         "trials": tried,
         "curve": figures.bic_curve(info.get("trials") or [], chosen),

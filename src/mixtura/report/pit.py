@@ -6,6 +6,9 @@ among draws of the model, ten times as many as rows, so that their noise is smal
 the rows. A value v that many rows share, as where numbers are rounded, would make a step that no
 density has: there u is drawn evenly between F(a) and F(b), where (a, b) reaches half way from v to
 the values next to it. How far values are from uniform is Kolmogorov's distance, sup |F̂(u) − u|.
+
+A missing cell has no transform. A noisy one goes through the law of what is measured, whose
+components have the variances σ² + s, and a row with gaps or noise through its ``tail``.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
-__all__ = ["chance", "departure", "draws", "intervals", "rows_for", "transform"]
+from mixtura.report.observations import Observations
+from mixtura.report.tail import MOST, draws, tail
 
-#: Draws of the model: as many as this arithmetic allows, within bounds.
-FEWEST, MOST, ARITHMETIC = 2000, 50_000, 3e10
+__all__ = ["chance", "departure", "draws", "effective", "intervals", "rows_for", "transform"]
+
 #: Draws made at a time, in numbers.
 NUMBERS = 4_000_000
 
@@ -26,11 +31,6 @@ NUMBERS = 4_000_000
 HEAVY, SEVERAL = 0.02, 3
 
 Floats = NDArray[np.float64]
-
-
-def draws(mixture: Any) -> int:
-    """How many draws of a mixture can be afforded."""
-    return int(np.clip(ARITHMETIC / (2 * mixture.k * mixture.d**2), FEWEST, MOST))
 
 
 def rows_for(mixture: Any, sets: int = 1) -> int:
@@ -42,23 +42,24 @@ def intervals(x: NDArray[Any], columns: list[int]) -> Floats:
     """Between which ends each value is spread (m, 2, n); both are the value where it is not.
 
     Spread are values that occur more than once, in columns where one value is that of more than
-    2% of the rows. Outermost values reach as far out as in.
+    2% of the rows. Outermost values reach as far out as in. Missing cells stay NaN.
     """
     cells = np.stack([np.stack([np.asarray(x[:, j], np.float64)] * 2) for j in columns])
     for low, high in cells:
-        values, place, count = np.unique(low, return_inverse=True, return_counts=True)
-        if len(values) < 2 or count.max() < max(SEVERAL, HEAVY * len(low)):
+        here = ~np.isnan(low)
+        values, place, count = np.unique(low[here], return_inverse=True, return_counts=True)
+        if len(values) < 2 or count.max() < max(SEVERAL, HEAVY * len(place)):
             continue
         half = np.diff(values) / 2
         shared = count > 1
-        low[:] = (values - shared * np.concatenate([half[:1], half]))[place]
-        high[:] = (values + shared * np.concatenate([half, half[-1:]]))[place]
+        low[here] = (values - shared * np.concatenate([half[:1], half]))[place]
+        high[here] = (values + shared * np.concatenate([half, half[-1:]]))[place]
     return cells
 
 
 def transform(
     mixture: Any,
-    x: NDArray[Any],
+    x: NDArray[Any] | Observations,
     columns: list[int],
     *,
     seed: int = 0,
@@ -69,7 +70,7 @@ def transform(
     Parameters
     ----------
     mixture : Mixture
-    x : array (n, d)
+    x : array (n, d) or Observations
     columns : list of int
         Columns whose marginals are looked at.
     seed : int
@@ -80,36 +81,68 @@ def transform(
     Returns
     -------
     array (n, m + 1), or (n, 1) where the row is one column
+        NaN at missing cells.
     """
-    cells = intervals(x, columns) if cells is None else cells
+    rows = x if isinstance(x, Observations) else Observations(x)
+    cells = intervals(rows.x, columns) if cells is None else cells
     spread, each = np.random.default_rng([seed, 1]), []
     for j, (low, high) in zip(columns, cells, strict=True):
-        law = mixture.marginal([j])
-        below = np.asarray(law.cdf(low))
-        each.append(below + spread.uniform(size=len(low)) * (np.asarray(law.cdf(high)) - below))
-    if mixture.d > 1:
+        law, noise = mixture.marginal([j]), rows.noise_of(j)
+        below, above = _cdf(law, low, noise), _cdf(law, high, noise)
+        each.append(below + spread.uniform(size=len(low)) * (above - below))
+    if mixture.d > 1 and rows.measured:
+        each.append(tail(mixture, rows, seed=seed).share)
+    elif mixture.d > 1:
         n_draws, rng = draws(mixture), np.random.default_rng(seed)
         drawn = np.empty(n_draws)
         size = max(1, NUMBERS // mixture.d)
         for start in range(0, n_draws, size):
             part = drawn[start : start + size]
             part[:] = mixture.log_density(mixture.sample(len(part), rng=rng))
-        rank = np.searchsorted(np.sort(drawn), np.asarray(mixture.log_density(x)))
+        rank = np.searchsorted(np.sort(drawn), np.asarray(mixture.log_density(rows.x)))
         each.append((rank + 0.5) / (n_draws + 1))
     return np.asarray(np.clip(np.stack(each, axis=1), 0.0, 1.0))
 
 
-def departure(values: Floats, weight: NDArray[Any] | None = None) -> Floats:
-    """Kolmogorov's distance from uniform of each column of values (m,)."""
-    n, m = values.shape
-    share = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
-    share = share / share.sum()
-    out = np.empty(m)
-    for j in range(m):
-        order = np.argsort(values[:, j], kind="stable")
-        u, below = values[order, j], np.cumsum(share[order])
-        out[j] = max(float((below - u).max()), float((u - below + share[order]).max()))
+def _cdf(law: Any, values: Floats, noise: Floats | None) -> Floats:
+    """F of one column (n,), with each row's noise; NaN where the value is missing."""
+    out = np.full(len(values), np.nan)
+    here = ~np.isnan(values)
+    if noise is None:
+        if here.any():
+            out[here] = law.cdf(values[here])
+        return out
+    means, variance = np.asarray(law.means)[:, 0], np.asarray(law.covariance.diagonal())[:, 0]
+    size = max(1, NUMBERS // law.k)
+    for start in range(0, len(values), size):
+        part = slice(start, start + size)
+        spread = np.sqrt(variance + noise[part, None])
+        out[part] = ndtr((values[part, None] - means) / spread) @ np.asarray(law.weights)
     return out
+
+
+def departure(values: Floats, weight: NDArray[Any] | None = None) -> Floats:
+    """Kolmogorov's distance from uniform of each column of values (m,), NaN left out."""
+    n, m = values.shape
+    weights = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
+    out = np.zeros(m)
+    for j in range(m):
+        here = np.flatnonzero(~np.isnan(values[:, j]))
+        if not weights[here].any():
+            continue
+        order = here[np.argsort(values[here, j], kind="stable")]
+        share = weights[order] / weights[order].sum()
+        u, below = values[order, j], np.cumsum(share)
+        out[j] = max(float((below - u).max()), float((u - below + share).max()))
+    return out
+
+
+def effective(values: Floats, weight: NDArray[Any] | None = None) -> Floats:
+    """Kish's (Σw)² / Σw² over the rows in which each column has a value (m,)."""
+    weights = np.ones(len(values)) if weight is None else np.asarray(weight, dtype=np.float64)
+    each = np.where(np.isnan(values), 0.0, (weights / weights.max())[:, None])
+    squares = (each**2).sum(axis=0)
+    return np.asarray(each.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1.0))
 
 
 def chance(n: float, m: int, level: float = 0.05) -> float:

@@ -2,7 +2,7 @@
 
 With rₖ(x) = wₖ N(x; μₖ, Σₖ) / p(x), row i is assigned to a = argmax r(xᵢ). Under the model it
 belongs to b with probability r_b(xᵢ), so that 1 − r_a(xᵢ) is the chance that the assignment is
-wrong.
+wrong. Of a row with gaps or noise, p and r are those of what was observed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from mixtura.mixture.density import log_joint
+from mixtura.report.observations import NUMBERS, Observations
 
 __all__ = ["Reading", "read_rows"]
-
-#: Numbers held at a time.
-NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +61,7 @@ def read_rows(mixture: Any, rows: Any) -> Reading:
     mixture : Mixture
     rows : Rows
     """
+    rows = Observations.of(rows)
     n, k = rows.n, mixture.k
     weight = np.ones(n) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
     weight = weight / weight.max()
@@ -74,7 +72,7 @@ def read_rows(mixture: Any, rows: Any) -> Reading:
     size = max(1, NUMBERS // k)
     for start in range(0, n, size):
         part = slice(start, start + size)
-        joint = log_joint(mixture, rows.x[part])
+        joint = rows.log_joint(mixture, part)
         best = joint.argmax(axis=1)
         top = joint.max(axis=1, keepdims=True)
         resp = np.exp(joint - top)

@@ -14,8 +14,10 @@ from mixtura.report.certainty import LEVELS, certainty
 from mixtura.report.fitcheck import FitCheck
 from mixtura.report.layout import telling
 from mixtura.report.numbers import number, percent
+from mixtura.report.observations import Observations
 from mixtura.report.reading import Reading
 from mixtura.report.svg import N_COLOURS
+from mixtura.report.tail import Tail, flags
 from mixtura.report.unlikely import unlikely
 from mixtura.report.wording import minus, plural
 
@@ -25,9 +27,10 @@ __all__ = ["certain", "checked", "densities", "flagged", "least_likely", "trace"
 DENSITIES, LINES = 12, 240
 
 
-def densities(mixture: Any, rows: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
-    """A figure per column; none for one column, which the figure of the rows already shows."""
-    if mixture.d < 2:
+def densities(mixture: Any, rows: Observations, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """A figure per column; none for one exact column, which the figure of the rows shows."""
+    noisy = rows.noise is not None
+    if mixture.d < 2 and not noisy:
         return None
     columns = telling(mixture, max(2, min(DENSITIES, LINES // mixture.k)))
     some = ""
@@ -36,7 +39,8 @@ def densities(mixture: Any, rows: Any, names: tuple[str, ...]) -> dict[str, Any]
         some = f" in the {len(columns)} of {mixture.d:,} columns {most}"
     elif len(columns) < mixture.d:
         some = f" in the first {len(columns)} of {mixture.d:,} columns"
-    return {"figures": figures.densities(mixture, rows, names, columns), "some": some}
+    drawn = figures.densities(mixture, rows, names, columns)
+    return {"figures": drawn, "some": some, "noisy": noisy}
 
 
 def trace(info: dict[str, Any]) -> dict[str, Any] | None:
@@ -56,7 +60,7 @@ def trace(info: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def certain(mixture: Any, rows: Any, reading: Reading) -> dict[str, Any]:
+def certain(mixture: Any, rows: Observations, reading: Reading) -> dict[str, Any]:
     found = certainty(reading)
     return {
         "levels": [(f"{100 * level:g}%", percent(found.above[level])) for level in LEVELS],
@@ -71,17 +75,22 @@ def certain(mixture: Any, rows: Any, reading: Reading) -> dict[str, Any]:
             }
             for a, b, share in found.pairs
         ],
-        "svg": figures.certainty_figure(mixture, rows),
+        "svg": figures.certainty_figure(mixture, rows, reading),
     }
 
 
 def least_likely(
-    mixture: Any, rows: Any, reading: Reading, names: tuple[str, ...]
+    mixture: Any,
+    rows: Observations,
+    reading: Reading,
+    names: tuple[str, ...],
+    tail: Tail | None = None,
 ) -> list[dict[str, Any]]:
     return [
         {
             "row": f"{row.row:,}",
             "log_density": minus(f"{row.log_density:,.2f}"),
+            "share": "" if row.share is None else percent(row.share),
             "component": row.component,
             "colour": row.component % N_COLOURS,
             "cells": [
@@ -89,7 +98,7 @@ def least_likely(
                 for j, value, tail in row.cells
             ],
         }
-        for row in unlikely(mixture, rows, reading)
+        for row in unlikely(mixture, rows, reading, tail)
     ]
 
 
@@ -103,12 +112,19 @@ def _tail(log_tail: float) -> str:
     return f"10{raised}"
 
 
-def flagged(info: dict[str, Any], reading: Reading) -> dict[str, str] | None:
+def flagged(
+    mixture: Any,
+    rows: Observations,
+    info: dict[str, Any],
+    reading: Reading,
+    tail: Tail | None = None,
+) -> dict[str, str] | None:
     """How many rows the model would flag as outliers; None where it has no level."""
     level = info.get("outlier_threshold")
     if level is None:
         return None
-    below = reading.log_density < float(level)
+    share = None if tail is None else tail.share
+    below = flags(mixture, rows, reading.log_density, float(level), share)
     live = reading.weight > 0
     return {
         "level": minus(f"{level:.4f}"),

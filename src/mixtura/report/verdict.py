@@ -121,13 +121,21 @@ def reading_of_transforms(check: FitCheck, names: tuple[str, ...]) -> tuple[str,
     labels = [names[j] for j in check.columns]
     if check.values.shape[1] > len(labels):
         labels.append("whole row")
-    weight = np.ones(len(check.values)) if check.weight is None else check.weight
-    effective = float(weight.sum() ** 2 / (weight**2).sum())
     away = pit.departure(check.values, check.weight)
-    limit = pit.chance(effective, len(labels))
-    far = [i for i in np.argsort(-away, kind="stable") if away[i] > limit]
+    numbers = pit.effective(check.values, check.weight)
+    limits = [pit.chance(float(number), len(labels)) for number in numbers]
+    limit = max(limits)
+    far = [i for i in np.argsort(-away, kind="stable") if away[i] > limits[i]]
     worst = int(np.argmax(away))
-    if far:
+    if far and limit > min(limits):
+        told = listed(
+            [f"{labels[i]} ({percent(float(away[i]))}, chance {percent(limits[i])})" for i in far]
+        )
+        said = (
+            f"More than chance: {told}; the percentage is the line’s largest distance from zero, "
+            "and beside it stands what chance explains of it in so many values."
+        )
+    elif far:
         told = listed([f"{labels[i]} ({percent(float(away[i]))})" for i in far])
         said = (
             f"Outside the band: {told}; the percentage is the line’s largest distance from zero, "
@@ -139,6 +147,12 @@ def reading_of_transforms(check: FitCheck, names: tuple[str, ...]) -> tuple[str,
         said = (
             f"{what} largest distance from zero{whose} is {percent(float(away[worst]))}, and "
             f"chance explains up to {percent(limit)}."
+        )
+    if limit > min(limits):
+        said += (
+            " As cells are missing, columns differ in their number of values; the band is that of "
+            "the column with the fewest. Where other columns decide whether a cell is seen, its "
+            "column’s line may leave the band of a model that is right."
         )
     if check.tied:
         said += (
