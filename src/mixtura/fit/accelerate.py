@@ -8,8 +8,8 @@ s₀, s₁, s₂, with r = s₁ − s₀ and v = (s₂ − s₁) − r,
 looks as far ahead as the two steps allow; α = −1 is s₂ itself. The model fitted to s' is kept where
 the log-likelihood that it enters with is no lower than that of s₂'s predecessor, and the pass in
 which this is seen is itself an EM step; else EM goes on from s₂, so that no step descends.
-Statistics, unlike parameters, need no care to stay within bounds: weights sum to one and covariances
-are symmetric for any α, and what is left, masses and variances below zero, is refused.
+Statistics, unlike parameters, need little care to stay within bounds: weights sum to one and
+covariances are symmetric for any α, and what is left, masses and variances below zero, is refused.
 
 Norms are taken with each moment in units of the data's own scale, so that α does not depend on the
 units of the columns.
@@ -49,6 +49,8 @@ class _Memory:
     longest: float = LONGEST
     alpha: float = 1.0
     units: FloatArray | None = None
+    #: The model that is to come in next; another one was mended on the way.
+    expected: Any = None
     before: float = -np.inf
 
 
@@ -58,6 +60,8 @@ def squarem_step(model: Any, rows: Rows, engine: Any, memory: Any) -> tuple[Any,
     Parameters and answers as of ``batch_step``. A trial that fails costs a second pass.
     """
     held = memory or _Memory()
+    if model is not held.expected:
+        held.passed, held.spare = (), None
     after, stats, objective, held.engine = batch_step(model, rows, engine, held.engine)
     if held.spare is not None:
         fallback, least = held.spare
@@ -74,6 +78,7 @@ def squarem_step(model: Any, rows: Rows, engine: Any, memory: Any) -> tuple[Any,
         or (held.passed and not _alike(held.passed[-1], stats))
     ):
         held.passed = ()  # too early, or moments of another kind, which cannot be compared
+        held.expected = after
         return after, stats, objective, held
     held.passed = (*held.passed, stats)
     if len(held.passed) == 3:
@@ -82,6 +87,7 @@ def squarem_step(model: Any, rows: Rows, engine: Any, memory: Any) -> tuple[Any,
         if ahead is not None:
             held.spare = (after, objective)
             after = ahead
+    held.expected = after
     return after, stats, objective, held
 
 
