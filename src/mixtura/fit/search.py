@@ -21,12 +21,14 @@ import numpy as np
 
 from mixtura.covariance import Clipped, Floor, Structure, TiedCovariance, structure
 from mixtura.errors import InputError
+from mixtura.fit.accelerate import squarem_step
 from mixtura.fit.driver import Fit, Step, run
 from mixtura.fit.engines import Dense
 from mixtura.fit.ground import grounded
 from mixtura.fit.initialise import deterministic, kmeans, model_from_start, nearest
 from mixtura.fit.model import GaussianModel
 from mixtura.fit.recover import on_floor, split_widest
+from mixtura.fit.steps import batch_step
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.sources.rows import balanced
@@ -113,6 +115,7 @@ def search(
     tol: float = 1e-5,
     patience: int = 2,
     columns: Any = None,
+    accelerate: bool = False,
     callback: Callable[[Progress], Any] | None = None,
 ) -> SearchResult:
     """Fit a grid of mixtures and choose by BIC.
@@ -134,6 +137,8 @@ def search(
         Steps of k without improvement after which "auto" gives a structure up.
     columns : sequence of str, optional
         Names for the mixture.
+    accelerate : bool
+        See ``fit.accelerate``.
     callback : callable (Progress) -> Any
         Returning True ends the search with the best fit so far; exceptions that it raises
         (KeyboardInterrupt among them) end it without.
@@ -147,7 +152,8 @@ def search(
     floor = make_floor(reg_covar, rows)
     counts, patient = _counts(n_components, rows)
     names = _structures(covariance_type, rows.d)
-    hunt = _Hunt(rows, floor, rank, seed, n_init, max_iter, tol, columns, callback)
+    step = squarem_step if accelerate else batch_step
+    hunt = _Hunt(rows, floor, rank, seed, n_init, max_iter, tol, columns, step, callback)
     scale = np.minimum(np.sqrt(rows.variance()), 10 * rows.robust_scale())
     hunt.limit = Clipped(scale) if (scale > 0).all() else None
     hunt.planned = len(counts) * len(names)
@@ -247,6 +253,7 @@ class _Hunt:
     max_iter: int
     tol: float
     columns: Any
+    step: Any
     callback: Callable[[Progress], Any] | None
     planned: int = 0
     trials: list[Trial] = field(default_factory=list)
@@ -337,6 +344,7 @@ class _Hunt:
                 tol=self.tol,
                 previous=-np.inf if before is None else before.objective,
                 callback=tell,
+                step=self.step,
             )
             if before is None:
                 return fit

@@ -6,7 +6,7 @@ from typing import Any
 
 from mixtura.sources import Rows
 
-__all__ = ["STEPS", "batch_step"]
+__all__ = ["batch_step"]
 
 
 def batch_step(model: Any, rows: Rows, engine: Any, memory: Any) -> tuple[Any, Any, float, Any]:
@@ -23,6 +23,3 @@ def batch_step(model: Any, rows: Rows, engine: Any, memory: Any) -> tuple[Any, A
     stats, loglik, memory = engine.expect(model, rows, memory)
     objective = loglik / rows.total_weight + model.penalty() / rows.total_weight
     return model.maximise(stats), stats, objective, memory
-
-
-STEPS = {"batch": batch_step}
