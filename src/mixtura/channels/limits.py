@@ -53,6 +53,8 @@ def as_limits(limits: Any, n: int, d: int, what: str) -> tuple[FloatArray, Float
 def _side(values: Any, nothing: float, n: int, d: int, what: str) -> FloatArray:
     if values is None:
         return np.full((1, d), nothing)
+    if isinstance(values, list | tuple) and any(v is None for v in values):
+        values = [nothing if v is None else v for v in values]
     try:
         side = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):

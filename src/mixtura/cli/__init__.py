@@ -5,7 +5,9 @@ Exit codes: 0; 1 when data, a model or a file is at fault; 2 for usage; 130 afte
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 from mixtura.errors import MissingExtraError
 
@@ -27,4 +29,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted before anything was done", file=sys.stderr)
         sys.exit(130)
-    sys.exit(run())
+    code = run()
+    # Everything is written. PyArrow's threads may still be starting, and would abort a process that
+    # takes its libraries down under them.
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    os._exit(code)

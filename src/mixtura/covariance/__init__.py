@@ -80,7 +80,8 @@ def structure(name: str | Structure, rank: int | str | None, d: int) -> Structur
     name : str or Structure
         A key of ``STRUCTURES`` or ``ALIASES``; a structure is returned as it is.
     rank : int or "auto", optional
-        Rank of ``"lowrank"``; by default the square root of d, rounded, and at least 1. "auto"
+        Rank of ``"lowrank"``; by default the square root of d, rounded, or less where that would
+        have no fewer parameters than a full matrix. "auto"
         chooses one for each component.
     d : int
         Number of columns.
@@ -90,9 +91,16 @@ def structure(name: str | Structure, rank: int | str | None, d: int) -> Structur
     key = ALIASES.get(name, name)
     if key not in STRUCTURES:
         known = ", ".join(repr(s) for s in [*STRUCTURES, *ALIASES])
+        if key.lower() == "sparse":
+            raise InputError(
+                f"expected a penalty for sparse precisions, got the name {name!r} alone; pass "
+                "mixtura.covariance.Sparse(penalty_weight)"
+            )
         raise InputError(f"expected a covariance structure among {known}, got {name!r}")
     if rank is None:
-        rank = max(1, min(round(d**0.5), d - 1))
+        # Where (d − r)² < d + r a rank r saves no parameters against a full matrix.
+        fit = [r for r in range(1, round(d**0.5) + 1) if (d - r) ** 2 >= d + r]
+        rank = max(fit, default=1)
     rule = STRUCTURES[key](rank)
     rule.kind(None, d)  # refuses what does not suit so many columns
     return rule

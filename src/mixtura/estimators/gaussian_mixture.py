@@ -56,7 +56,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     Parameters
     ----------
     n_components : int, "auto" or ints, default=1
-        "auto" counts up from 1 and chooses by BIC; a list chooses among its entries.
+        "auto" counts up from 1 and chooses by BIC; a list chooses among its entries. Such a search
+        starts each number several times, which one number alone does not.
     covariance_type : str, Structure or list of them, default="full"
         scikit-learn's "full", "tied", "diag" and "spherical" ("isotropic" and "diagonal" are
         other names of the last two); "lowrank", "block", "kronecker" and "positive"; mclust's
@@ -82,7 +83,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     verbose : int, default=0
     verbose_interval : int, default=10
     rank : int or "auto", optional
-        Factors of "lowrank"; by default the rounded square root of the number of columns. "auto"
+        Factors of "lowrank"; by default the rounded square root of the number of columns, or less
+        where that would not save parameters. "auto"
         chooses a number for each component at the start, by BIC.
     resp_init : array, optional
         Labels (n,) or responsibilities (n, k) from which to start.
@@ -228,6 +230,12 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             structure takes for independent. A function from x (m, d) to the probability (m,) that
             a row is recorded: by 4096 quasi-random numbers per component. The mixture fitted is
             that of all rows, recorded or not.
+
+        Notes
+        -----
+        EM creeps where much is unseen: with ``censored`` or ``selection`` take a ``tol`` of 1e-6 or
+        less, and ``accelerate=True``. Scores and criteria of the same rows need ``noise``,
+        ``operators``, ``censored`` and ``selection`` again.
 
         Returns
         -------

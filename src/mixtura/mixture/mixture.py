@@ -238,6 +238,11 @@ class Mixture:
             raise InputError(
                 f"expected finite values in {what}, got NaN or infinity in {int(bad.sum())} row"
                 f"{'s' * (int(bad.sum()) != 1)}; drop {'it' if int(bad.sum()) == 1 else 'them'}"
+                + (
+                    ""
+                    if not np.isnan(to_numpy(rows)).any()
+                    else " (GaussianMixture.score_samples and impute take missing cells)"
+                )
             )
         return rows
 

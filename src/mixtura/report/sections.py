@@ -92,7 +92,7 @@ def least_likely(
         {
             "row": f"{row.row:,}",
             "log_density": minus(fixed(row.log_density, 2)),
-            "share": "" if row.share is None else percent(row.share),
+            "share": "" if row.share is None else _estimated(row.share),
             "component": row.component,
             "colour": row.component % N_COLOURS,
             "cells": [
@@ -102,6 +102,11 @@ def least_likely(
         }
         for row in unlikely(mixture, rows, reading, tail)
     ]
+
+
+def _estimated(share: float) -> str:
+    """A share that was counted among draws: some twenty thousand of them, at the best."""
+    return percent(share) if share >= 1e-4 else "<0.01%"
 
 
 def _tail(log_tail: float) -> str:
