@@ -188,8 +188,8 @@ class Censored(Measured):
             raise InputError(
                 f"expected at most one censored cell in a row for correlated columns, got {m} (in "
                 f"{rows.stop - rows.start} rows where the same cells are censored): their moments "
-                "have no closed form; use a structure without correlations between these columns (covariance_type="
-                "'diag', or 'block'), or leave some of these columns out"
+                "have no closed form; use a structure without correlations between these columns "
+                "(covariance_type='diag', or 'block'), or leave some of these columns out"
             )
 
 
