@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from hypothesis import given
@@ -339,6 +340,22 @@ def test_the_search_sets_aside_structures_that_several_cells_rule_out():
     assert all("at most one censored cell" in r for r in reasons)
 
 
+@pytest.mark.parametrize("limits", [(0.1, None), (None, 0.7)])
+def test_single_precision_cells_at_their_limit_are_censored(limits):
+    z = np.random.default_rng(11).normal(size=(4000, 1))
+    z = np.clip(z, -INF if limits[0] is None else limits[0], limits[1])
+    wide = mx.GaussianMixture(1).fit(z, censored=limits)
+    narrow = mx.GaussianMixture(1).fit(z.astype(np.float32), censored=limits)
+    assert_allclose(narrow.means_, wide.means_, atol=1e-4)
+    assert abs(wide.means_[0, 0]) < 0.1
+
+
+def test_heavy_censoring_at_default_settings():
+    z = np.random.default_rng(12).normal(size=(20_000, 1))
+    gm = mx.GaussianMixture(1, max_iter=1000).fit(np.maximum(z, 1.0), censored=(1.0, None))
+    assert_allclose([gm.means_[0, 0], gm.covariances_[0, 0, 0]], [0, 1], atol=0.06)
+
+
 # ---- bad input -----------------------------------------------------------------------------------
 X = np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 3.0], [4.0, 2.0], [0.5, 0.2]])
 
@@ -353,6 +370,8 @@ X = np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 3.0], [4.0, 2.0], [0.5, 0.2]])
         ((NAN, None), "got NaN; use infinity"),
         (([0.0, 1.0, 2.0], None), "got \\(3,\\)"),
         (("low", None), "expected numbers"),
+        ((pd.Series([0.0, 1.0]), None), "a Series with labels"),
+        (([True, False], None), "got True or False"),
         (([-INF, 10.0], None), "in column 1, where every cell is"),
         ((0.7, None), "at most one censored cell"),
     ],

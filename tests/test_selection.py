@@ -256,6 +256,45 @@ def test_weights_are_repeated_rows():
     assert_allclose(one.trace_, other.trace_, rtol=1e-9)
 
 
+def test_default_settings_do_not_stop_far_from_the_end():
+    # Of N(0, 1) nothing below 1 is kept; plain EM stops at a mean of 1.05 and calls it converged.
+    z = np.random.default_rng(10).normal(size=(120_000, 1))
+    z = z[z > 1][:15_000].reshape(-1, 1)
+    gm = mx.GaussianMixture(1, max_iter=1000).fit(z, selection=(1, None))
+    assert gm.converged_
+    truth = np.mean(stats.norm.logpdf(z) - stats.norm.logsf(1))
+    assert gm.lower_bound_ > truth - 1e-6
+    found = mx.GaussianMixture([1, 2], reg_covar="auto", max_iter=1000, random_state=0)
+    assert found.fit(z, selection=(1, None)).n_components_ == 1
+
+
+def test_a_function_may_write_to_what_it_is_given():
+    x = kept(200)
+    before = x.copy()
+
+    def writes(v):
+        v -= v.mean(axis=0)
+        return np.full(len(v), 0.5)
+
+    gm = mx.GaussianMixture(2, random_state=0)
+    gm.fit(x, selection=writes).score_samples(x, selection=writes)
+    assert (x == before).all()
+
+
+def test_single_precision_rows_on_the_edge_of_the_window():
+    x = np.maximum(kept(300), 0.1).astype(np.float32)  # float32(0.1) > 0.1
+    mx.GaussianMixture(1, covariance_type="diag").fit(x, selection=(0.1, None))
+    x = np.minimum(x, 0.7)  # float32(0.7) < 0.7
+    mx.GaussianMixture(1, covariance_type="diag").fit(x, selection=(0.1, 0.7))
+
+
+def test_batches_look_at_their_own_windows_alone():
+    rule = as_selection((np.linspace(-9, -8, 1000)[:, None], None), np.zeros((1000, 1)))
+    part = rule[10:20].restricted()
+    assert len(part.lower) == 10
+    assert_allclose(part.lower[part.index], rule.lower[rule.index[10:20]])
+
+
 # ---- bad input -----------------------------------------------------------------------------------
 X = np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 3.0], [4.0, 2.0], [0.5, 0.2]])
 
@@ -276,6 +315,30 @@ X = np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 3.0], [4.0, 2.0], [0.5, 0.2]])
 def test_bad_selection(selection, words):
     with pytest.raises(InputError, match=words):
         mx.GaussianMixture(1).fit(X, selection=selection)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda gm: gm.score_samples(X, noise=1.0, selection=(-1, 9)), "selection without noise"),
+        (
+            lambda gm: gm.score_samples(X, selection=lambda x: (x[:, 0] > -1e3) * 1e-300),
+            "too small",
+        ),
+        (lambda gm: gm.fit(X, selection=lambda x: ["a"] * len(x)), "no array of numbers"),
+        (lambda gm: gm.fit(X, selection=lambda x: np.full(len(x), 1j)), "no array of numbers"),
+    ],
+)
+def test_clear_refusals(call, words):
+    gm = mx.GaussianMixture(1).fit(X)
+    with pytest.raises(InputError, match=words):
+        call(gm)
+
+
+def test_probabilities_may_be_rounded():
+    gm = mx.GaussianMixture(1).fit(X)
+    almost = mx.GaussianMixture(1).fit(X, selection=lambda x: np.full(len(x), 1 + 1e-15))
+    assert_allclose(almost.means_, gm.means_)
 
 
 def test_what_does_not_go_together():

@@ -115,7 +115,7 @@ def measured(
 
 def _intervals(x: FloatArray, censored: Any) -> tuple[FloatArray, FloatArray] | None:
     """Where censored cells are known to lie, −inf to inf for others; None where there are none."""
-    low, high = as_limits(censored, x.shape[0], x.shape[1], "censored")
+    low, high = as_limits(censored, x.shape[0], x.shape[1], "censored", x.dtype)
     below, above = x <= low, x >= high  # NaN is neither
     if not (below.any() or above.any()):
         return None

@@ -19,17 +19,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import qmc
 
+from mixtura.arrays.linalg import logsumexp
 from mixtura.arrays.truncnorm import truncated_normal
 from mixtura.channels.limits import as_limits
 from mixtura.errors import InputError
 from mixtura.typing import FloatArray
 
-__all__ = ["Inclusion", "Selection", "Unseen", "Window", "as_selection"]
+__all__ = ["Inclusion", "Selection", "Unseen", "Window", "as_selection", "log_kept_of"]
 
 #: Draws per component for a probability of inclusion.
 DRAWS = 4096
 #: Correlation of a window's columns that counts as none.
 NONE = 1e-12
+#: How far beyond 0 and 1 a probability may be by rounding.
+ROUNDING = 1e-9
+#: Least log probability that a mixture may have of being kept.
+LEAST = -500.0
 
 
 class Unseen(NamedTuple):
@@ -65,6 +70,13 @@ class Selection(ABC):
     def unseen(self, means: FloatArray, factor: FloatArray) -> Unseen:
         """What is hidden of Gaussians with means (k, d) and factors F (k, d, d), F Fᵀ = Σ."""
 
+    #: Whether all rows share one rule, whose answers are then worth keeping.
+    shared: bool = True
+
+    def restricted(self) -> Selection:
+        """The same rows, with their own rules alone."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Window(Selection):
@@ -85,6 +97,15 @@ class Window(Selection):
 
     def __getitem__(self, rows: Any) -> Window:
         return replace(self, index=self.index[rows], log_kept=self.log_kept[rows])
+
+    @property
+    def shared(self) -> bool:  # type: ignore[override]
+        """Whether there is one window."""
+        return len(self.lower) == 1
+
+    def restricted(self) -> Window:
+        used, index = np.unique(self.index, return_inverse=True)
+        return replace(self, lower=self.lower[used], upper=self.upper[used], index=index.ravel())
 
     @property
     def columns(self) -> FloatArray:
@@ -163,13 +184,33 @@ class Inclusion(Selection):
             return Unseen(np.log(seen), 1.0 - seen, first, second)
 
 
-def as_selection(selection: Any, x: FloatArray) -> Selection | None:
+def log_kept_of(log_weights: FloatArray, log_seen: FloatArray) -> FloatArray:
+    """Log S of each rule (u,), for weights (k,) and log Sₖ (u, k).
+
+    Raises
+    ------
+    InputError
+        Where hardly anything of the mixture would be kept.
+    """
+    kept = np.asarray(logsumexp(log_weights + log_seen))
+    if not (kept > LEAST).all():
+        raise InputError(
+            "expected a selection that keeps some of the mixture, got a probability too small to "
+            "be computed; start nearer to the rows, or widen the selection"
+        )
+    return kept
+
+
+def as_selection(
+    selection: Any, x: FloatArray, noise: Any = None, operators: Any = None
+) -> Selection | None:
     """The rule by which rows of a table were kept, from a pair of bounds or a function.
 
     Parameters
     ----------
     selection : pair (lower, upper) or callable, optional
-        Bounds, each None, a number, (d,) or (n, d); or x (m, d) to probabilities (m,).
+        Bounds, each None, a number, (d,) or (n, d); or x (m, d) to probabilities (m,), the same
+        whenever it is asked.
     x : array (n, d)
         NaN where a cell is missing.
 
@@ -177,10 +218,15 @@ def as_selection(selection: Any, x: FloatArray) -> Selection | None:
     ------
     InputError
         For rows that the rule would not have kept, for cells that are missing in columns of the
-        window, and for a function that does not give probabilities.
+        window, for a function that does not give probabilities, and beside noise or operators.
     """
     if selection is None:
         return None
+    if noise is not None or operators is not None:
+        raise InputError(
+            f"expected selection without {'noise' if noise is not None else 'operators'}, got "
+            "both; what was selected by noisy values has no closed form here"
+        )
     n, d = x.shape
     if callable(selection):
         if np.isnan(x).any():
@@ -193,7 +239,7 @@ def as_selection(selection: Any, x: FloatArray) -> Selection | None:
         normals = qmc.MultivariateNormalQMC(np.zeros(d), rng=np.random.default_rng(0))
         draws = np.asarray(normals.random(DRAWS), dtype=np.float64).reshape(DRAWS, d)
         return Inclusion(selection, draws, np.zeros(n, dtype=np.int64), log_kept)
-    lower, upper = as_limits(selection, n, d, "selection")
+    lower, upper = as_limits(selection, n, d, "selection", x.dtype)
     bounded = (np.isfinite(lower) | np.isfinite(upper)).any(axis=0)
     if not bounded.any():
         return None
@@ -219,16 +265,24 @@ def _refuse(wrong: FloatArray, what: str) -> None:
 
 
 def _probabilities(function: Callable[[FloatArray], Any], x: FloatArray) -> FloatArray:
-    values = np.asarray(function(x))
+    try:
+        values = np.asarray(function(np.array(x)))  # a copy, which it may write to
+        if np.iscomplexobj(values) or values.dtype.kind not in "fiub":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise InputError(
+            "expected a function from x (m, d) to probabilities of inclusion (m,), got an answer "
+            "that is no array of numbers; check what it returns"
+        ) from None
     if values.shape != (len(x),):
         raise InputError(
             f"expected a probability of inclusion per row, of shape ({len(x)},), got "
             f"{values.shape} from {len(x)} rows; the function takes x (m, d) and gives (m,)"
         )
     values = values.astype(np.float64)
-    if not ((values >= 0) & (values <= 1)).all():
+    if not ((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all():
         span = "NaN" if np.isnan(values).any() else f"{values.min():g} to {values.max():g}"
         raise InputError(
             f"expected probabilities of inclusion between 0 and 1, got {span}; mend the function"
         )
-    return values
+    return np.asarray(np.clip(values, 0.0, 1.0))

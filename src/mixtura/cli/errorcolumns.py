@@ -24,6 +24,8 @@ OPTION = "--noise-columns"
 
 def taken(asked: Sequence[str] | None, table: Any) -> list[str]:
     """The columns of errors that are asked for, each once: they are not fitted."""
+    if asked is not None and list(asked) == ["none"] and "none" not in table.names:
+        return []
     found = [_split(name, table)[1] for name in asked or ()]
     for name in found:
         table.column(name)  # says what is there if it is not

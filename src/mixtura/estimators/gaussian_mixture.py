@@ -233,9 +233,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
 
         Notes
         -----
-        EM creeps where much is unseen: with ``censored`` or ``selection`` take a ``tol`` of 1e-6 or
-        less, and ``accelerate=True``. Scores and criteria of the same rows need ``noise``,
-        ``operators``, ``censored`` and ``selection`` again.
+        EM creeps where much is unseen. Fits with ``censored`` or ``selection`` are therefore always
+        accelerated, and end when what is still to be gained, and not what was gained last, is less
+        than a ten-thousandth of ``tol``; give them a ``max_iter`` of 1000. Scores and criteria of
+        the same rows need ``noise``, ``operators``, ``censored`` and ``selection`` again.
 
         Returns
         -------
@@ -354,7 +355,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 tol=self.tol,
                 previous=self.lower_bound_ if resume else -np.inf,
                 callback=self._watch(report),
-                step=squarem_step if self.accelerate else batch_step,
+                step=squarem_step if self.accelerate or rows.creeps else batch_step,
             )
             self._say_end(fit)
             if best is None or fit.objective > best.objective:

@@ -89,12 +89,7 @@ def arrive(
         For noise, operators, limits or selections that cannot be used, and for rows or columns
         without any cell.
     """
-    if selection is not None and (noise is not None or operators is not None):
-        raise InputError(
-            f"expected selection without {'noise' if noise is not None else 'operators'}, got "
-            "both; what was selected by noisy values has no closed form here"
-        )
-    chosen = as_selection(selection, x)
+    chosen = as_selection(selection, x, noise, operators)
     arrival = measured(x, noise, operators, censored)
     if arrival is None:
         return Rows(x, weight, selection=chosen)

@@ -120,10 +120,13 @@ class GaussianModel:
         return view if rows.selection is None else SelectedView(self, view, rows.selection)
 
     def unseen(self, selection: Any) -> Any:
-        """The mass that a selection hides of the components; made once and kept."""
+        """The mass that a selection hides of the components; kept where all rows share a rule."""
+        if "factor" not in self._kernels:
+            self._kernels["factor"] = cholesky(np.asarray(self.covariance.dense()))
+        if not selection.shared:
+            return selection.unseen(self.means, self._kernels["factor"])
         if "unseen" not in self._kernels:
-            factor = cholesky(np.asarray(self.covariance.dense()))
-            self._kernels["unseen"] = selection.unseen(self.means, factor)
+            self._kernels["unseen"] = selection.unseen(self.means, self._kernels["factor"])
         return self._kernels["unseen"]
 
     def maximise(self, stats: Statistics) -> GaussianModel:

@@ -152,7 +152,7 @@ def search(
     floor = make_floor(reg_covar, rows)
     counts, patient = _counts(n_components, rows)
     names = _structures(covariance_type, rows.d)
-    step = squarem_step if accelerate else batch_step
+    step = squarem_step if accelerate or rows.creeps else batch_step
     hunt = _Hunt(rows, floor, rank, seed, n_init, max_iter, tol, columns, step, callback)
     scale = np.minimum(np.sqrt(rows.variance()), 10 * rows.robust_scale())
     hunt.limit = Clipped(scale) if (scale > 0).all() else None

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.arrays.linalg import logsumexp
-from mixtura.channels.selection import Selection
+from mixtura.channels.selection import Selection, log_kept_of
 from mixtura.covariance import FullCovariance
 from mixtura.statistics import Statistics
 from mixtura.typing import FloatArray, View
@@ -25,11 +24,11 @@ class SelectedView:
     """A view of a batch whose rows were selected."""
 
     def __init__(self, model: Any, view: View, selection: Selection) -> None:
-        self._model, self._view, self._selection = model, view, selection
-        self._unseen = model.unseen(selection)
+        self._model, self._view, self._selection = model, view, selection.restricted()
+        self._unseen = model.unseen(self._selection)
         with np.errstate(divide="ignore"):
             #: Log S of each rule (u,).
-            self._log_seen = logsumexp(np.log(model.weights) + self._unseen.log_seen)
+            self._log_seen = log_kept_of(np.log(model.weights), self._unseen.log_seen)
 
     @property
     def log_joint(self) -> FloatArray:

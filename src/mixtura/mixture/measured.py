@@ -14,6 +14,7 @@ import numpy as np
 from mixtura.arrays.linalg import cholesky, log_softmax, logsumexp
 from mixtura.arrays.parallel import each_batch
 from mixtura.channels import Measured, as_selection, measured
+from mixtura.channels.selection import log_kept_of
 from mixtura.covariance.observed import LOG_2PI, Observed, observed
 from mixtura.mixture import density, reach
 from mixtura.typing import FloatArray
@@ -66,11 +67,11 @@ def log_density(
     array([0.])
     """
     out = logsumexp(log_joint(mix, x, noise=noise, operators=operators, censored=censored))
-    chosen = as_selection(selection, x)
+    chosen = as_selection(selection, x, noise, operators)
     if chosen is not None:
         factor = cholesky(np.asarray(mix.covariance.dense()))
         seen = chosen.unseen(np.asarray(mix.means), factor).log_seen
-        out = out + chosen.log_kept - logsumexp(mix.log_weights + seen)[chosen.index]
+        out = out + chosen.log_kept - log_kept_of(mix.log_weights, seen)[chosen.index]
     return np.asarray(out)
 
 

@@ -69,6 +69,13 @@ class Rows:
         return self.x if self.ground is None else self.ground.points
 
     @property
+    def creeps(self) -> bool:
+        """Whether much may be unseen, so that EM's steps are short long before its end."""
+        return self.selection is not None or (
+            self.channel is not None and bool(self.channel.censored.any())
+        )
+
+    @property
     def n_numbers(self) -> float:
         """Numbers that the table holds, weighted as ``n_meant``."""
         share = 1.0 if self.channel is None else float(np.mean(self.channel.n_observed)) / self.d
