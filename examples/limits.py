@@ -63,10 +63,10 @@ truncated = {
 print("nats per eruption lost against the fit of all rows")
 print(f"  {100 * hidden.mean():.0f} % of eruptions noted as under 2 minutes")
 for name, mix in censored.items():
-    print(f"    {name:28}{np.mean(whole.log_density(x) - mix.log_density(x)):6.3f}")
+    print(f"    {name:28}{np.mean(whole.log_density(x) - mix.log_density(x)):5.2f}")
 print(f"  {100 - 100 * len(seen) / len(x):.0f} % of waits over 85 minutes, and not noted")
 for name, mix in truncated.items():
-    print(f"    {name:28}{np.mean(whole.log_density(x) - mix.log_density(x)):6.3f}")
+    print(f"    {name:28}{np.mean(whole.log_density(x) - mix.log_density(x)):5.2f}")
 
 # ---- the picture ---------------------------------------------------------------------------------
 plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})

@@ -232,11 +232,11 @@ def test_gaps_beside_a_window():
 
 def test_a_window_that_hides_nothing_changes_nothing():
     x = TRUTH.sample(500, rng=3)
-    gm = mx.GaussianMixture(2, random_state=0)
+    gm = mx.GaussianMixture(2, random_state=0, max_iter=3, tol=0)
     plain = sklearn.clone(gm).fit(x)
     wide = sklearn.clone(gm).fit(x, selection=([-INF, -60], None))
     assert_allclose(wide.trace_, plain.trace_, rtol=1e-10)
-    assert_allclose(sklearn.clone(gm).fit(x, selection=(None, None)).trace_, plain.trace_)
+    assert sklearn.clone(gm).fit(x, selection=(None, None)).trace_ == plain.trace_
     assert_allclose(wide.bic(x, selection=([-INF, -60], None)), plain.bic(x), rtol=1e-9)
 
 
@@ -263,7 +263,7 @@ def test_default_settings_do_not_stop_far_from_the_end():
     gm = mx.GaussianMixture(1, max_iter=1000).fit(z, selection=(1, None))
     assert gm.converged_
     truth = np.mean(stats.norm.logpdf(z) - stats.norm.logsf(1))
-    assert gm.lower_bound_ > truth - 1e-6
+    assert (truth - gm.lower_bound_) * len(z) < 1  # nats in total
     found = mx.GaussianMixture([1, 2], reg_covar="auto", max_iter=1000, random_state=0)
     assert found.fit(z, selection=(1, None)).n_components_ == 1
 
@@ -322,7 +322,7 @@ def test_bad_selection(selection, words):
     [
         (lambda gm: gm.score_samples(X, noise=1.0, selection=(-1, 9)), "selection without noise"),
         (
-            lambda gm: gm.score_samples(X, selection=lambda x: (x[:, 0] > -1e3) * 1e-300),
+            lambda gm: gm.score_samples(X, selection=lambda x: np.full(len(x), 1e-300)),
             "too small",
         ),
         (lambda gm: gm.fit(X, selection=lambda x: ["a"] * len(x)), "no array of numbers"),

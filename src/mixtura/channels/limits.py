@@ -58,7 +58,7 @@ def as_limits(
 def _side(values: Any, nothing: float, n: int, d: int, what: str) -> FloatArray:
     if values is None:
         return np.full((1, d), nothing)
-    if hasattr(values, "index") and not isinstance(values, list | tuple):
+    if hasattr(values, "to_numpy"):
         raise InputError(
             f"expected {what} as an array, got a {type(values).__name__} with labels; put them "
             "into the order of the columns and pass to_numpy()"

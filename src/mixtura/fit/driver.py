@@ -2,8 +2,8 @@
 
 The objective of iteration i is that of the model which entered it, as in scikit-learn; the loop
 stops when it changes by less than ``tol``. Where much is unseen (censored cells, selected rows) EM
-creeps, and it stops when all that is still to come is far less: with gains that shrink by a factor c a
-step, g c / (1 − c) after a gain g (Aitken's extrapolation; Böhning et al. 1994).
+creeps, and it stops when all that is still to come is far less: with gains that shrink by a factor
+c a step, g / (1 − c) with the last gain g (Aitken's extrapolation; Böhning et al. 1994).
 """
 
 from __future__ import annotations

@@ -137,8 +137,8 @@ class Mixture:
         names = None if columns is None else tuple(str(c) for c in columns)
         if names is not None and (len(names) != d or len(set(names)) != d):
             raise ConstructionError(f"expected {d} distinct column names, got {list(names)}")
-        total = namespace(w).sum(w)
-        if not finite(total) or holds(total < 1e-300):  # sums beyond the range of floats
+        total = namespace(w).sum(w) if holds(top < 1e300) else top
+        if not holds((total > 1e-300) & (total < 1e300)):  # sums beyond the range of floats
             w, total = w / top, namespace(w).sum(w / top)
         self._set(w / total, mu, cov, names)
         cov.logdet  # noqa: B018  (factors every component, and names the one that fails)
