@@ -75,12 +75,12 @@ def test_window_on_independent_columns():
     mean, variance = np.array([0.3, -0.2, 1.0]), np.array([1.0, 0.5, 2.0])
     lower, upper = np.array([-1.0, -INF, 0.0]), np.array([0.5, 0.7, INF])
     got = window(lower, upper).unseen(mean[None], np.diag(np.sqrt(variance))[None])
-    x = mean + np.sqrt(variance) * rng.standard_normal((2_000_000, 3))
+    x = mean + np.sqrt(variance) * rng.standard_normal((500_000, 3))
     out = ((x < lower) | (x > upper)).any(axis=1)
     centred = np.where(out[:, None], x - mean, 0.0)
-    assert_allclose(got.mass[0, 0], out.mean(), atol=2e-3)
-    assert_allclose(got.first[0, 0], centred.mean(axis=0), atol=4e-3)
-    assert_allclose(got.second[0, 0], centred.T @ centred / len(x), atol=8e-3)
+    assert_allclose(got.mass[0, 0], out.mean(), atol=4e-3)  # five standard errors
+    assert_allclose(got.first[0, 0], centred.mean(axis=0), atol=8e-3)
+    assert_allclose(got.second[0, 0], centred.T @ centred / len(x), atol=1.6e-2)
 
 
 def test_inclusion_that_has_a_closed_form():

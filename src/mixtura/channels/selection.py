@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import qmc
 
 from mixtura.arrays.linalg import logsumexp
 from mixtura.arrays.truncnorm import truncated_normal
@@ -236,6 +235,8 @@ def as_selection(
         with np.errstate(divide="ignore"):
             log_kept = np.log(_probabilities(selection, x.astype(np.float64, copy=False)))
         _refuse(np.isneginf(log_kept), "whose probability of inclusion is 0")
+        from scipy.stats import qmc  # large, and seldom needed
+
         normals = qmc.MultivariateNormalQMC(np.zeros(d), rng=np.random.default_rng(0))
         draws = np.asarray(normals.random(DRAWS), dtype=np.float64).reshape(DRAWS, d)
         return Inclusion(selection, draws, np.zeros(n, dtype=np.int64), log_kept)
