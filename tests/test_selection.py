@@ -78,7 +78,7 @@ def test_window_on_independent_columns():
     x = mean + np.sqrt(variance) * rng.standard_normal((500_000, 3))
     out = ((x < lower) | (x > upper)).any(axis=1)
     centred = np.where(out[:, None], x - mean, 0.0)
-    assert_allclose(got.mass[0, 0], out.mean(), atol=4e-3)  # five standard errors
+    assert_allclose(got.mass[0, 0], out.mean(), atol=4e-3)  # a few standard errors
     assert_allclose(got.first[0, 0], centred.mean(axis=0), atol=8e-3)
     assert_allclose(got.second[0, 0], centred.T @ centred / len(x), atol=1.6e-2)
 
