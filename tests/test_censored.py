@@ -215,6 +215,21 @@ def test_rows_keep_their_places_and_do_not_look_at_each_other():
     assert_array_equal(gm.predict(one.y, censored=limits), resp.argmax(axis=1))
 
 
+def test_censored_rows_beyond_the_range_of_floats():
+    mix = mx.Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 4.0]], [1.0, 1.0])
+    gm = mx.GaussianMixture(2).fit(mix.sample(100, rng=0))
+    gm.mixture_ = mix
+    far = np.array([[1e200, 0.0], [0.0, -1e200], [2.5, 0.0]])
+    limits = ([-INF, -1e190], [INF, INF])
+    scores, resp = (f(far, censored=limits) for f in (gm.score_samples, gm.predict_proba))
+    assert np.isfinite(scores).all() and (scores[:2] < -1e300).all()
+    assert_allclose(resp.sum(axis=1), 1)
+    assert_allclose(scores[2], mix.log_density(far[2:]))
+    near = gm.score_samples(far[[0, 2]], censored=([-INF, 0.5], None))
+    assert near[0] < -1e300
+    assert np.isfinite(near[1])
+
+
 # ---- EM ------------------------------------------------------------------------------------------
 def below(x, column, share):
     """One column censored below its quantile."""

@@ -25,6 +25,7 @@ import numpy as np
 
 from mixtura.arrays.truncnorm import truncated_normal
 from mixtura.channels.measured import Measured, Run
+from mixtura.channels.rowwise import Rowwise
 from mixtura.errors import InputError
 from mixtura.typing import FloatArray
 
@@ -90,6 +91,9 @@ class Censored(Measured):
     def shown(self, y: FloatArray) -> FloatArray:
         limit = np.where(np.isfinite(self.lower), self.lower, self.upper)
         return np.where(self.censored, limit, super().shown(y)).astype(y.dtype, copy=False)
+
+    def at_limits(self) -> Measured:
+        return Rowwise(self.variance, self.d)
 
     def row_floats(self, k: int) -> int:
         each = 6 * self.d if self.alike else 5 * self.d * self.d

@@ -100,13 +100,7 @@ def names(value: str | None) -> list[str] | None:
     """``a,b`` → ["a", "b"]; a name that holds a comma stands in double quotes."""
     if value is None:
         return None
-    try:
-        found = next(csv.reader([value], skipinitialspace=True, strict=True), [])
-    except csv.Error:
-        raise typer.BadParameter(
-            f"expected column names separated by commas, got {value!r}; close the quotation mark"
-        ) from None
-    found = [name for name in found if name]
+    found = [name for name in _separated(value) if name]
     if not found:
         raise typer.BadParameter(
             "expected column names separated by commas, got none; name at least one, as in a,b"
@@ -117,17 +111,20 @@ def names(value: str | None) -> list[str] | None:
     return found
 
 
-def errors(value: str | None) -> list[str] | None:
-    """``e_a,e_b`` or ``a=e_a,b=e_b`` → their list; one column may serve several."""
-    if value is None:
-        return None
+def _separated(value: str) -> list[str]:
     try:
-        found = next(csv.reader([value], skipinitialspace=True, strict=True), [])
+        return next(csv.reader([value], skipinitialspace=True, strict=True), [])
     except csv.Error:
         raise typer.BadParameter(
             f"expected column names separated by commas, got {value!r}; close the quotation mark"
         ) from None
-    found = [name.strip() for name in found]
+
+
+def errors(value: str | None) -> list[str] | None:
+    """``e_a,e_b`` or ``a=e_a,b=e_b`` → their list; one column may serve several."""
+    if value is None:
+        return None
+    found = [name.strip() for name in _separated(value)]
     if not found or not all(found):
         raise typer.BadParameter(
             f"expected column names separated by commas, got {value!r}; name the columns of "

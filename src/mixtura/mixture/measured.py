@@ -136,8 +136,12 @@ def _joint(mix: Mixture, y: FloatArray, channel: Measured) -> FloatArray:
 
 
 def _far_joint(mix: Mixture, y: FloatArray, channel: Measured, far: FloatArray) -> FloatArray:
-    """The same for rows ``far`` (m,) at any finite distance, by the readable path."""
+    """The same for rows ``far`` (m,) at any finite distance, by the readable path.
+
+    That far out a censored cell tells of the nearest component what its limit does.
+    """
     components = Observed(np.asarray(mix.means), mix.covariance)
+    y, channel = channel.shown(y), channel.at_limits()
     out = np.empty((len(far), mix.k))
     for i, row in enumerate(far):
         one = channel[row : row + 1]
