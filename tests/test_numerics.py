@@ -99,7 +99,7 @@ def test_kernel_is_guarded_only_where_digits_are_at_stake(name):
 
     assert kernel(np.array([[1.0, 0, 0], [0, 1.0, 0]]), np.float64) is Quadratic
     assert kernel(np.array([[1e4, 0, 0], [0, 1e4, 0]]), np.float64) is Guarded
-    assert kernel(np.array([[1e2, 0, 0], [0, 1e2, 0]]), np.float32) is Guarded
+    assert kernel(np.array([[3e2, 0, 0], [0, 3e2, 0]]), np.float32) is Guarded
 
 
 @pytest.mark.parametrize("name", ["full", "tied", "lowrank"])

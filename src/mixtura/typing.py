@@ -43,6 +43,9 @@ class View(Protocol):
 class Model(Protocol):
     """What the EM driver knows of a model: nothing else."""
 
+    def ready(self, rows: Any) -> None:
+        """Prepare what all batches of the rows share."""
+
     def at(self, rows: Any) -> View:
         """Hold the model against a batch."""
 

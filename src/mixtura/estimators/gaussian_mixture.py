@@ -29,11 +29,12 @@ from mixtura.estimators.parameters import (
 )
 from mixtura.estimators.tables import table
 from mixtura.fit.accelerate import squarem_step
-from mixtura.fit.driver import Fit, Step, run
-from mixtura.fit.engines import Dense
+from mixtura.fit.driver import Fit, Step
+from mixtura.fit.engines import ENGINES
 from mixtura.fit.ground import arrive
 from mixtura.fit.initialise import STARTS, model_from_start
 from mixtura.fit.model import GaussianModel
+from mixtura.fit.precision import PRECISIONS, run_in
 from mixtura.fit.search import SearchResult, make_floor, search
 from mixtura.fit.steps import batch_step
 from mixtura.mixture import measured
@@ -92,6 +93,13 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         Extrapolate EM's steps once they are small (Varadhan & Roland 2008); the likelihood still
         never falls. Slow fits need a third or a quarter of the passes; iterates are then no longer
         scikit-learn's.
+    precision : {"double", "mixed", "single"}, default="double"
+        What EM computes in. "double": the rows' own type, so that float32 rows are computed in
+        float32 and others in float64. "single": float32. "mixed": float32, with the last
+        iterations in float64; twice as fast, for the same answer. Sums and parameters are float64
+        in any case, and float32 is not used where its digits would not suffice.
+    engine : {"auto", "dense"}, default="auto"
+        How rows are visited. "dense" evaluates every row under every component.
 
     Attributes
     ----------
@@ -150,6 +158,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         "rank": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "resp_init": ["array-like", None],
         "accelerate": ["boolean"],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "engine": [StrOptions(set(ENGINES))],
     }
 
     def __init__(
@@ -172,6 +182,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         rank: int | str | None = None,
         resp_init: Any = None,
         accelerate: bool = False,
+        precision: str = "double",
+        engine: str = "auto",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -190,6 +202,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.rank = rank
         self.resp_init = resp_init
         self.accelerate = accelerate
+        self.precision = precision
+        self.engine = engine
 
     # ---- fitting -----------------------------------------------------------------------------
     def fit(
@@ -324,6 +338,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             tol=self.tol,
             columns=getattr(self, "feature_names_in_", None),
             accelerate=self.accelerate,
+            precision=self.precision,
             callback=None if report is None else lambda progress: report(),
         )
         self._store(rows, result.fit, result)
@@ -344,13 +359,14 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         best: Fit | None = None
         for start in range(1 if resume or self.resp_init is not None else self.n_init):
             self._say_start(start)
-            fit = run(
+            fit = run_in(
+                self.precision,
                 # Not held here, so that a large start does not outlive the first iteration.
                 replace(self._model, structure=rule, floor=floor)
                 if resume
                 else self._start(rows, rule, floor, k, random_state),
                 rows,
-                Dense(),
+                ENGINES[self.engine](),
                 max_iter=self.max_iter,
                 tol=self.tol,
                 previous=self.lower_bound_ if resume else -np.inf,

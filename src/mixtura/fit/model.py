@@ -18,12 +18,14 @@ from mixtura.arrays.linalg import cholesky
 from mixtura.covariance import Covariance, Floor, Structure
 from mixtura.covariance.form import Form, Quadratic
 from mixtura.covariance.observed import Observed, observed
+from mixtura.covariance.pruned import Pruned, principal_axes, stages
 from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
+from mixtura.fit.fused import FusedExpectation, fused
 from mixtura.fit.measured import MeasuredView
 from mixtura.fit.selection import SelectedView
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
-from mixtura.statistics import MomentKind, Statistics
+from mixtura.statistics import Full, Grouped, MomentKind, Responsibilities, Statistics
 from mixtura.typing import FloatArray, View
 
 __all__ = ["GaussianModel", "gather"]
@@ -35,6 +37,10 @@ NEGLIGIBLE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-9}
 SINGLE_INFLATION, CHECKED_COLUMNS = 1e3, 128
 #: Statistics beyond this many bytes are kept once, not once per thread.
 SHARED_BYTES = 48 * 2**20
+#: Features of a batch up to this size are kept from the E-step for the M-step.
+KEPT_BYTES = 3 * 2**20
+#: Rows per column from which it pays to find axes in which components are ruled out.
+PRUNED_ROWS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,10 @@ class GaussianModel:
     floor : Floor
     anchor : array (d,)
         Origin of the arithmetic: about the mean of the rows.
+    compute : dtype, optional
+        Of the arithmetic with rows; None takes that of the rows themselves.
+    axes : array (d, r), optional
+        Coordinates in which components are ruled out; found when they are first needed.
     """
 
     weights: FloatArray
@@ -58,6 +68,8 @@ class GaussianModel:
     structure: Structure
     floor: Floor
     anchor: FloatArray
+    compute: Any = None
+    axes: FloatArray | None = None
 
     @property
     def k(self) -> int:
@@ -81,10 +93,10 @@ class GaussianModel:
     def kernel(self, dtype: Any) -> tuple[Any, Form]:
         """For rows of a dtype, the dtype to compute in and the form of the log joint.
 
-        float32 rows are computed in float32 where its digits suffice, and otherwise, batch by
+        What is to be computed in float32 is so where its digits suffice, and otherwise, batch by
         batch, in float64.
         """
-        key = np.dtype(dtype)
+        key = np.dtype(dtype if self.compute is None else self.compute)
         if key not in self._kernels:
             with np.errstate(divide="ignore"):
                 const = np.log(self.weights) - 0.5 * (
@@ -96,8 +108,15 @@ class GaussianModel:
             if compiled[1].guarded and compute == np.float32:
                 wide = self.covariance.form(means, const, np.float64)
                 compiled = compiled if wide.guarded else (np.dtype(np.float64), wide)
-            self._kernels[key] = compiled
+            self._kernels[key] = (compiled[0], self._pruned(compiled[1], means, const, compiled[0]))
         return self._kernels[key]  # type: ignore[no-any-return]
+
+    def _pruned(self, form: Form, means: FloatArray, const: FloatArray, dtype: Any) -> Form:
+        """A form that rules components out where there is much to gain."""
+        if self.axes is None or type(self.kind) is not Full:
+            return form
+        widths = stages(self.d, self.k)
+        return Pruned.of(form, self.covariance, means, const, dtype, self.axes, widths)
 
     def _needs_double(self, dtype: Any) -> bool:
         """Whether float32 would lose the moments of nearly collinear columns."""
@@ -118,6 +137,24 @@ class GaussianModel:
         """Hold the model against a batch of rows."""
         view = GaussianView(self, rows) if rows.channel is None else MeasuredView(self, rows)
         return view if rows.selection is None else SelectedView(self, view, rows.selection)
+
+    def ready(self, rows: Rows) -> None:
+        """Prepare what all batches of the rows share, before threads ask for it."""
+        widths = stages(self.d, self.k)
+        whole = rows.channel is None and type(self.kind) is Full
+        if widths and whole and self.axes is None and rows.n >= PRUNED_ROWS * self.d:
+            axes = principal_axes(self.weights, self.means, self.covariance, widths[-1])
+            object.__setattr__(self, "axes", axes)  # kept by the models that follow
+        if rows.channel is None:
+            self.kernel(rows.x.dtype)
+
+    def fused(self, rows: Rows) -> FusedExpectation | None:
+        """The compiled pass over rows that the engine may use; None where there is none."""
+        return fused(self, rows)
+
+    def scatters(self, rows: Rows) -> bool:
+        """Whether statistics take grouped responsibilities."""
+        return rows.channel is None and rows.selection is None and self.kind.scatters
 
     def unseen(self, selection: Any) -> Any:
         """The mass that a selection hides of the components; kept where all rows share a rule."""
@@ -173,6 +210,10 @@ class GaussianModel:
         dtype, form = self.kernel(rows.x.dtype)
         return int(dtype.itemsize * form.row_floats(self.d, self.k))
 
+    def least_rows(self, rows: Rows) -> int:
+        """Rows of the least batch that is worth its overhead."""
+        return int(self.kernel(rows.x.dtype)[1].least_rows)
+
     @property
     def concurrent(self) -> bool:
         """Whether every thread may hold statistics of its own."""
@@ -193,9 +234,14 @@ class GaussianView:
         self._model = model
         dtype, self._form = model.kernel(rows.x.dtype)
         form = self._form
-        self._x = rows.x.astype(dtype, copy=False) - model.anchor.astype(dtype, copy=False)
+        if rows.x.dtype == dtype:
+            self._x = rows.x - model.anchor.astype(dtype, copy=False)
+        else:  # centred in float64 before digits are dropped
+            self._x = (rows.x - model.anchor).astype(dtype)
         # The features of the E-step are the M-step's too, where both are of one kind.
-        self._features = form.features(self._x) if isinstance(form, Quadratic) else None
+        self._features = None
+        if isinstance(form, Quadratic) and form.feature_bytes(len(self._x)) <= KEPT_BYTES:
+            self._features = form.features(self._x)
 
     @property
     def log_joint(self) -> FloatArray:
@@ -204,17 +250,30 @@ class GaussianView:
             return self._form.log_joint_of(self._features, self._x)
         return self._form.log_joint(self._x)
 
-    def statistics(self, resp: FloatArray) -> Statistics:
+    def statistics(self, resp: Responsibilities) -> Statistics:
         """Sufficient statistics under responsibilities (b, k), row weights included."""
         model = self._model
         form = self._form
-        if isinstance(form, Quadratic) and type(form.kind) is type(model.kind):
+        if isinstance(resp, Grouped):
+            return self._scattered(resp)
+        quadratic = isinstance(form, Quadratic) and type(form.kind) is type(model.kind)
+        if quadratic and self._features is not None:
             moments = np.asarray(resp.T @ self._features, dtype=np.float64)
             d, mass = model.d, moments[:, -1]
             first, second = moments[:, -d - 1 : -1], moments[:, : -d - 1]
             return Statistics(mass, mass.copy(), first, second, model.anchor[None], model.kind)
         own = model.means - model.anchor if self._form.guarded else None
         return gather(self._x, resp, model.kind, model.anchor, own)
+
+    def _scattered(self, resp: Grouped) -> Statistics:
+        """The same of responsibilities that matter alone."""
+        model, anchor = self._model, self._model.anchor[None]
+        own = None
+        if self._form.guarded:
+            own = (model.means - model.anchor).astype(self._x.dtype)
+            anchor = model.anchor + own.astype(np.float64)
+        mass, first, second = model.kind.scatter(self._x, resp, own)
+        return Statistics(mass, mass.copy(), first, second, anchor, model.kind)
 
 
 def gather(

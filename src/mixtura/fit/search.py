@@ -22,11 +22,12 @@ import numpy as np
 from mixtura.covariance import Clipped, Floor, Structure, TiedCovariance, structure
 from mixtura.errors import InputError
 from mixtura.fit.accelerate import squarem_step
-from mixtura.fit.driver import Fit, Step, run
+from mixtura.fit.driver import Fit, Step
 from mixtura.fit.engines import Dense
 from mixtura.fit.ground import grounded
 from mixtura.fit.initialise import deterministic, kmeans, model_from_start, nearest
 from mixtura.fit.model import GaussianModel
+from mixtura.fit.precision import run_in
 from mixtura.fit.recover import on_floor, split_widest
 from mixtura.fit.steps import batch_step
 from mixtura.mixture import Mixture
@@ -116,6 +117,7 @@ def search(
     patience: int = 2,
     columns: Any = None,
     accelerate: bool = False,
+    precision: str = "double",
     callback: Callable[[Progress], Any] | None = None,
 ) -> SearchResult:
     """Fit a grid of mixtures and choose by BIC.
@@ -139,6 +141,8 @@ def search(
         Names for the mixture.
     accelerate : bool
         See ``fit.accelerate``.
+    precision : {"double", "mixed", "single"}
+        See ``fit.precision``.
     callback : callable (Progress) -> Any
         Returning True ends the search with the best fit so far; exceptions that it raises
         (KeyboardInterrupt among them) end it without.
@@ -154,6 +158,7 @@ def search(
     names = _structures(covariance_type, rows.d)
     step = squarem_step if accelerate or rows.creeps else batch_step
     hunt = _Hunt(rows, floor, rank, seed, n_init, max_iter, tol, columns, step, callback)
+    hunt.precision = precision
     scale = np.minimum(np.sqrt(rows.variance()), 10 * rows.robust_scale())
     hunt.limit = Clipped(scale) if (scale > 0).all() else None
     hunt.planned = len(counts) * len(names)
@@ -261,6 +266,7 @@ class _Hunt:
     partitions: dict[int, list[FloatArray]] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
     limit: Floor | None = None
+    precision: str = "double"
     stopped: bool = False
 
     def attempt(self, k: int, name: Any) -> Trial:
@@ -336,7 +342,8 @@ class _Hunt:
             return self._tell(step, k, label, None)
 
         def carry(model: GaussianModel, before: Fit | None) -> Fit:
-            fit = run(
+            fit = run_in(
+                self.precision,
                 model,
                 self.rows,
                 engine,
@@ -358,7 +365,11 @@ class _Hunt:
         if len(starts) == 1:
             return carry(starts[0], None)
         # n iterations, short: the last entry of a trace is one step behind its model
-        runs = [run(m, self.rows, engine, max_iter=SHORT, tol=0, callback=tell) for m in starts]
+        short = "double" if self.precision == "double" else "single"
+        runs = [
+            run_in(short, m, self.rows, engine, max_iter=SHORT, tol=0, callback=tell)
+            for m in starts
+        ]
         runs.sort(key=_height, reverse=True)
         # A few iterations foretell the end poorly: where fits are cheap, all are carried to it.
         most = int(np.clip(CHEAP / (self.rows.n * k * self.rows.d**2), 1, len(runs)))

@@ -25,15 +25,23 @@ from typing import Any
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
+from mixtura.arrays.compiled import kernel
+from mixtura.statistics.responsibilities import Grouped
 from mixtura.typing import FloatArray
 
 __all__ = ["Diagonal", "Full", "MomentKind", "Pooled", "Projected", "Trace"]
+
+
+#: Features beyond this size are made and multiplied part by part.
+FEATURE_BYTES = 2**21
 
 
 class MomentKind:
     """A linear map of second moments to packed vectors; see the module's table."""
 
     pooled = False
+    #: Whether moments of grouped rows are compiled; see ``scatter``.
+    scatters = False
 
     def size(self, d: int) -> int:
         """Length f of the packed vector for d columns."""
@@ -49,13 +57,46 @@ class MomentKind:
         self.features(x, out)
         return out
 
+    def products(self, d: int) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """The products of two columns that the packed vector consists of; None where it does not.
+
+        Returns
+        -------
+        left, right : array (q,) of int
+            Columns that are multiplied.
+        place : array (q,) of int
+            To which packed number each product is added.
+        """
+        return None
+
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Packed (u vᵀ + v uᵀ) / 2 for (k, d) vectors: (k, f)."""
         raise NotImplementedError
 
+    def scatter(
+        self, x: FloatArray, resp: Grouped, own: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Moments of grouped rows, by compiled code, of kinds that have it.
+
+        Parameters
+        ----------
+        x : array (b, d)
+        own : array (k, d), optional
+            Anchors of the components.
+
+        Returns
+        -------
+        mass, first, second : arrays (k,), (k, d), (k, f)
+        """
+        raise NotImplementedError
+
     def gather(self, resp: FloatArray, x: FloatArray) -> FloatArray:
         """Packed moments (k, f) in float64 of rows about one common anchor."""
-        return np.asarray(resp.T @ self.phi(x), dtype=np.float64)
+        total = np.zeros((resp.shape[1], self.size(x.shape[1])))
+        size = max(64, FEATURE_BYTES // (x.itemsize * total.shape[1]))
+        for low in range(0, len(x), size):
+            total += resp[low : low + size].T @ self.phi(x[low : low + size])
+        return total
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
         """Packed moment (f,) of component j, whose rows x (b, d) stand about its own anchor."""
@@ -79,14 +120,33 @@ class MomentKind:
         return packed
 
 
+def _scattered(
+    name: str, x: FloatArray, resp: Grouped, own: FloatArray | None, k: int, f: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    d = x.shape[1]
+    near = np.empty((0, d), dtype=x.dtype) if own is None else own.astype(x.dtype)
+    mass, first, second = np.zeros(resp.k), np.zeros((resp.k, d)), np.zeros((k, f))
+    run = kernel("grouping." + name)
+    run(x, near, resp.rows, resp.values, resp.bounds, mass, first, second)
+    return mass, first, second
+
+
 class Trace(MomentKind):
     """tr M, for isotropic structures."""
+
+    scatters = True
 
     def size(self, d: int) -> int:
         return 1
 
     def features(self, x: FloatArray, out: FloatArray) -> None:
         np.einsum("ij,ij->i", x, x, out=out[:, 0])
+
+    def products(self, d: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return np.arange(d), np.arange(d), np.zeros(d, dtype=np.int64)
+
+    def scatter(self, x: FloatArray, resp: Grouped, own: FloatArray | None) -> Any:
+        return _scattered("scatter_diagonal", x, resp, own, resp.k, 1)
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         return np.asarray(np.einsum("kj,kj->k", u, v)[:, None])
@@ -102,11 +162,19 @@ class Trace(MomentKind):
 class Diagonal(MomentKind):
     """diag M, for diagonal structures."""
 
+    scatters = True
+
     def size(self, d: int) -> int:
         return d
 
     def features(self, x: FloatArray, out: FloatArray) -> None:
         np.multiply(x, x, out=out)
+
+    def products(self, d: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return np.arange(d), np.arange(d), np.arange(d)
+
+    def scatter(self, x: FloatArray, resp: Grouped, own: FloatArray | None) -> Any:
+        return _scattered("scatter_diagonal", x, resp, own, resp.k, x.shape[1])
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         return u * v
@@ -124,6 +192,8 @@ def triangle(d: int) -> tuple[Any, Any]:
 class Full(MomentKind):
     """The upper triangle of M, for full structures."""
 
+    scatters = True
+
     def size(self, d: int) -> int:
         return d * (d + 1) // 2
 
@@ -133,6 +203,13 @@ class Full(MomentKind):
         for i in range(d):
             np.multiply(x[:, i : i + 1], x[:, i:], out=out[:, start : start + d - i])
             start += d - i
+
+    def products(self, d: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        rows, cols = triangle(d)
+        return rows, cols, np.arange(len(rows))
+
+    def scatter(self, x: FloatArray, resp: Grouped, own: FloatArray | None) -> Any:
+        return _scattered("scatter_full", x, resp, own, resp.k, self.size(x.shape[1]))
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         rows, cols = triangle(u.shape[1])

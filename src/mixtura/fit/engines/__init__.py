@@ -4,5 +4,5 @@ from mixtura.fit.engines.dense import Dense
 
 __all__ = ["ENGINES", "Dense"]
 
-#: Names -> engines.
-ENGINES = {"dense": Dense}
+#: Names -> engines; "auto" is the one that is right for most fits.
+ENGINES = {"auto": Dense, "dense": Dense}

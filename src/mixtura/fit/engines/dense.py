@@ -1,7 +1,8 @@
 """The dense engine: every row against every component, batch by batch, in threads.
 
-Memory depends on neither n nor k·n: a batch's log joint (b, k) is normalised in place into
-responsibilities, its statistics are added, and it is gone.
+Memory depends on neither n nor k·n: a batch's log joint (b, k) is normalised into responsibilities,
+its statistics are added, and it is gone. In large tables compiled code keeps the responsibilities
+that matter, and where columns and components are few it does the whole step.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.arrays import compiled
 from mixtura.arrays.parallel import map_spans, n_workers
 from mixtura.sources import Rows
-from mixtura.typing import FloatArray
+from mixtura.statistics import grouped, normalise
 
-__all__ = ["Dense", "normalise"]
+__all__ = ["Dense"]
 
-#: Log responsibilities are raised to this: 1e-217 and 1e-26.
-NOTHING = {np.dtype(np.float64): -500.0, np.dtype(np.float32): -60.0}
+#: Rows of a batch of the fused pass.
+FUSED_ROWS = 2**16
+#: Working memory of one thread's batch where responsibilities are grouped.
+GROUPED_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,36 @@ class Dense:
         stats, loglik, memory
             ``memory`` is what an engine carries from one step to the next: nothing, here.
         """
-        size = self.batch_rows or self._size(model, rows)
+        model.ready(rows)
+        serves = compiled.serves(rows.n * model.k)
+        fused = model.fused(rows) if serves else None
+        groups = serves and model.scatters(rows)
+        size = self.batch_rows or self._size(model, rows, groups)
+        soft = grouped if groups else normalise
 
-        def span(start: int, stop: int) -> tuple[Any, float]:
-            total, loglik = None, 0.0
+        def general(start: int, stop: int, total: Any = None) -> tuple[Any, float]:
+            loglik = 0.0
             for low in range(start, stop, size):
                 batch = rows.batch(low, min(low + size, stop))
                 view = model.at(batch)
-                resp, log_norm = normalise(view.log_joint)
-                if batch.weight is not None:
-                    log_norm = log_norm * batch.weight
-                    resp *= batch.weight[:, None].astype(resp.dtype, copy=False)
+                resp, log_norm = soft(view.log_joint, batch.weight)
                 loglik += float(np.sum(log_norm, dtype=np.float64))
                 part = view.statistics(resp)
                 total = part if total is None else total.absorb(part)
+            return total, loglik
+
+        def span(start: int, stop: int) -> tuple[Any, float]:
+            if fused is None:
+                return general(start, stop)
+            total, loglik = None, 0.0
+            for low in range(start, stop, FUSED_ROWS):
+                high = min(low + FUSED_ROWS, stop)
+                part, more = fused(low, high)
+                if np.isnan(more):  # rows beyond the range of the loop
+                    total, more = general(low, high, total)
+                else:
+                    total = part if total is None else total.absorb(part)
+                loglik += more
             return total, loglik
 
         threads = n_workers() if model.concurrent and rows.n > 2 * size else 1
@@ -67,21 +87,10 @@ class Dense:
             stats, loglik = stats.absorb(other), loglik + more
         return stats, loglik, memory
 
-    def _size(self, model: Any, rows: Rows) -> int:
+    def _size(self, model: Any, rows: Rows, groups: bool) -> int:
         if not model.concurrent:  # large statistics: large batches, and BLAS's own threads
             return int(np.clip(2**26 // model.row_bytes(rows), 512, 4096))
+        if groups:  # large batches, so that groups are not small
+            least = model.least_rows(rows)
+            return int(np.clip(GROUPED_BYTES // (8 * (model.k + 3 * rows.d)), least, 8192))
         return int(np.clip(self.batch_bytes // model.row_bytes(rows), 256, 4096))
-
-
-def normalise(log_joint: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Responsibilities (b, k), in the memory of ``log_joint``, and log p(x) (b,)."""
-    top = log_joint.max(axis=1, keepdims=True)
-    np.subtract(log_joint, np.where(np.isfinite(top), top, 0), out=log_joint)
-    # Below this a responsibility is nothing, but subnormal numbers would slow exp and products.
-    np.maximum(log_joint, NOTHING[log_joint.dtype], out=log_joint)
-    np.exp(log_joint, out=log_joint)
-    total = log_joint.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_joint /= total
-        log_norm = (np.log(total) + top)[:, 0]
-    return log_joint, log_norm

@@ -1,0 +1,102 @@
+"""Precisions of a fit: float64, float32, or float32 first and float64 at the end.
+
+Matrix products and exponentials of float32 numbers take half the time, and EM needs few digits on
+its way: rows are centred in float64 before digits are dropped, parameters, factors and sums stay in
+float64, and where a form's digits would not suffice it computes in float64 (``covariance.form``).
+``mixed`` repeats the last iteration in float64 and goes on from there until that converges too, so
+that the answer is that of float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mixtura.arrays.compiled import LEAST_WORK
+from mixtura.errors import InputError
+from mixtura.fit.driver import Fit, run
+from mixtura.fit.steps import batch_step
+from mixtura.sources import Rows
+
+__all__ = ["PRECISIONS", "run_in"]
+
+#: Names -> what a fit iterates in; None is the rows' own type.
+PRECISIONS: dict[str, Any] = {"double": None, "mixed": np.float32, "single": np.float32}
+
+
+def run_in(
+    precision: str,
+    model: Any,
+    rows: Rows,
+    engine: Any,
+    *,
+    max_iter: int = 100,
+    tol: float = 1e-3,
+    step: Any = batch_step,
+    previous: float = -np.inf,
+    callback: Any = None,
+) -> Fit:
+    """``run`` in one of ``PRECISIONS``.
+
+    Rows whose errors or gaps are known are computed in float64 in any case, and ``mixed`` is
+    ``double`` where rows × components are too few to repay it.
+
+    Raises
+    ------
+    InputError
+        For an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(
+            f"expected precision as one of {', '.join(map(repr, PRECISIONS))}, got {precision!r}"
+        )
+    how: dict[str, Any] = {"tol": tol, "step": step, "callback": callback}
+    small = precision == "mixed" and rows.n * model.k < LEAST_WORK
+    coarse = PRECISIONS[precision]
+    if coarse is None or small or rows.channel is not None or rows.selection is not None:
+        return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
+    entered: list[Any] = [None]
+    stopped: list[bool] = [False]
+
+    def watched_step(model: Any, rows: Rows, engine: Any, memory: Any) -> Any:
+        entered[0] = model
+        return step(model, rows, engine, memory)
+
+    def watched(state: Any) -> bool:
+        stopped[0] = callback is not None and callback(state) is True
+        return stopped[0]
+
+    first = run(
+        replace(model, compute=np.dtype(coarse)),
+        rows,
+        engine,
+        max_iter=max_iter,
+        tol=tol,
+        step=watched_step,
+        previous=previous,
+        callback=watched,
+    )
+    if precision == "single" or first.n_iter == 0:
+        return replace(first, model=replace(first.model, compute=None))
+    # An extrapolated model may have been refused: then the fit goes on from what was kept.
+    again = step is batch_step
+    kept = first.trace[:-1] if again else first.trace
+    last = run(
+        replace(entered[0] if again else first.model, compute=np.dtype(np.float64)),
+        rows,
+        engine,
+        max_iter=1 if stopped[0] else max_iter - len(kept),
+        previous=(kept[-1] if kept else previous) if again else -np.inf,
+        **how,
+    )
+    if last.n_iter == 0:  # none was left
+        return replace(first, model=replace(first.model, compute=None))
+    return Fit(
+        replace(last.model, compute=None),
+        kept + last.trace,
+        last.converged,
+        len(kept) + last.n_iter,
+        first.notes + last.notes,
+    )
