@@ -31,8 +31,9 @@ from mixtura.arrays.namespace import as_float, freeze, join, namespace
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import positive, scatter_columns
+from mixtura.covariance.factored import Factored
 from mixtura.covariance.floor import Floor
-from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
+from mixtura.covariance.form import Form, Guarded, is_safe
 from mixtura.errors import ConstructionError, InputError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import Full as FullMoments
@@ -262,13 +263,7 @@ class LowRankCovariance(Covariance):
             guarded = not is_safe(precision @ spread, self.d, dtype)
         if guarded:
             return Guarded(means, const, self.row_whitener(dtype))
-        weighted = precision * means
-        gamma = (weighted * means).sum(axis=1)
-        factor = transpose(self._precision_loadings())
-        shift = np.einsum("krd,kd->kr", factor, means)
-        return Quadratic.of(
-            DiagonalMoments(), precision, -2 * weighted, gamma, const, dtype, factor, shift
-        )
+        return Factored.of(precision, self._precision_loadings(), means, const, dtype)
 
     @classmethod
     def stacked(cls, parts: Sequence[LowRankCovariance]) -> LowRankCovariance:
