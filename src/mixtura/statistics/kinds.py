@@ -34,6 +34,9 @@ class MomentKind:
     """A linear map of second moments to packed vectors; see the module's table."""
 
     pooled = False
+    #: Whether features differ between components, so that rows are best taken with those alone
+    #: for which they count.
+    by_component = False
 
     def size(self, d: int) -> int:
         """Length f of the packed vector for d columns."""
@@ -161,6 +164,7 @@ class Projected(MomentKind):
     """(M β, diag M) for a basis β (k, d, r) per component: all that a low-rank fit needs."""
 
     basis: FloatArray
+    by_component = True
 
     def size(self, d: int) -> int:
         return d * (int(self.basis.shape[2]) + 1)
@@ -185,9 +189,14 @@ class Projected(MomentKind):
         return np.concatenate([product.reshape(k, -1), squares], axis=1).astype(np.float64)
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
-        basis = self.basis[j % len(self.basis)].astype(x.dtype)
-        product = x.T @ (r[:, None] * (x @ basis))
-        return np.concatenate([product.ravel(), r @ (x * x)]).astype(np.float64)
+        basis = self.basis[j % len(self.basis)].astype(x.dtype, copy=False)
+        z = x @ basis
+        z *= r[:, None]
+        cut = basis.size
+        out = np.empty(cut + x.shape[1])
+        out[:cut] = (x.T @ z).ravel()
+        out[cut:] = r @ (x * x)
+        return out
 
     def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
         k = len(mass)
