@@ -24,17 +24,18 @@ from mixtura.fit.selection import SelectedView
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.statistics import MomentKind, Statistics
+from mixtura.statistics.groups import active, negligible
 from mixtura.typing import FloatArray, View
 
 __all__ = ["GaussianModel", "gather"]
 
-#: Responsibilities below this share of the largest are dropped where moments are taken
-#: component by component.
-NEGLIGIBLE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-9}
 #: float32 rows are computed in float64 beyond this inflation, checked up to so many columns.
 SINGLE_INFLATION, CHECKED_COLUMNS = 1e3, 128
 #: Statistics beyond this many bytes are kept once, not once per thread.
 SHARED_BYTES = 48 * 2**20
+#: Moments are taken component by component where no more than this share of the pairs of rows and
+#: components counts; in batches of so many rows per component.
+SPARSE, ROWS_EACH = 1 / 8, 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +175,11 @@ class GaussianModel:
         return int(dtype.itemsize * form.row_floats(self.d, self.k))
 
     @property
+    def least_rows(self) -> int:
+        """Rows that a batch should have, so that work per component does not weigh."""
+        return max(256, ROWS_EACH * self.k) if self.kind.by_component else 256
+
+    @property
     def concurrent(self) -> bool:
         """Whether every thread may hold statistics of its own."""
         return 8 * self.k * self.kind.size(self.d) <= SHARED_BYTES
@@ -213,8 +219,13 @@ class GaussianView:
             d, mass = model.d, moments[:, -1]
             first, second = moments[:, -d - 1 : -1], moments[:, : -d - 1]
             return Statistics(mass, mass.copy(), first, second, model.anchor[None], model.kind)
-        own = model.means - model.anchor if self._form.guarded else None
+        apart = form.guarded or (model.kind.by_component and _sparse(resp))
+        own = model.means - model.anchor if apart else None
         return gather(self._x, resp, model.kind, model.anchor, own)
+
+
+def _sparse(resp: FloatArray) -> bool:
+    return bool(np.count_nonzero(resp > negligible(resp)) <= SPARSE * resp.size)
 
 
 def gather(
@@ -238,12 +249,9 @@ def gather(
     k, d = own.shape
     near = own.astype(x.dtype)
     first, second = np.zeros((k, d)), np.zeros((1 if kind.pooled else k, kind.size(d)))
-    least = NEGLIGIBLE[np.dtype(x.dtype)] * resp.max(initial=0)  # in the unit of the weights
-    for j in range(k):
-        active = np.flatnonzero(resp[:, j] > least)
-        if len(active) == 0:
-            continue
-        r, diff = resp[active, j], x[active] - near[j]
+    for j, rows in active(resp, negligible(resp)):
+        r, diff = resp[rows, j], x[rows]
+        diff -= near[j]
         first[j] = r @ diff
         second[0 if kind.pooled else j] += kind.gather_one(r, diff, j)
     return Statistics(mass, mass.copy(), first, second, anchor + near.astype(np.float64), kind)

@@ -20,6 +20,9 @@ __all__ = ["Dense", "normalise"]
 #: Log responsibilities are raised to this: 1e-217 and 1e-26.
 NOTHING = {np.dtype(np.float64): -500.0, np.dtype(np.float32): -60.0}
 
+#: Bytes up to which a batch is made larger than ``batch_bytes`` for a model that asks for it.
+LARGE_BATCH = 32 * 2**20
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -70,7 +73,9 @@ class Dense:
     def _size(self, model: Any, rows: Rows) -> int:
         if not model.concurrent:  # large statistics: large batches, and BLAS's own threads
             return int(np.clip(2**26 // model.row_bytes(rows), 512, 4096))
-        return int(np.clip(self.batch_bytes // model.row_bytes(rows), 256, 4096))
+        row = model.row_bytes(rows)
+        least = max(256, min(model.least_rows, LARGE_BATCH // row))
+        return int(np.clip(self.batch_bytes // row, least, 4096))
 
 
 def normalise(log_joint: FloatArray) -> tuple[FloatArray, FloatArray]:
