@@ -21,7 +21,7 @@ from tests.laws import statistics as laws
 
 K, D, RANK = 12, 70, 2
 #: Distances between the centres at which few, some and all pairs of rows and components count.
-APART, BETWEEN, TOGETHER = 3.0, 0.8, 0.1
+APART, BETWEEN, TOGETHER = 3.0, 0.9, 0.1
 
 
 def model_of(apart, dtype=np.float64, weighted=False, n=400):

@@ -28,6 +28,7 @@ import numpy as np
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import cholesky, solve_cholesky, solve_triangular, transpose
 from mixtura.arrays.namespace import as_float, freeze, join, namespace
+from mixtura.arrays.parallel import single_threaded_blas
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import positive, scatter_columns
@@ -329,7 +330,8 @@ class LowRank(Structure):
             if before is None:
                 raise AssertionError("projected moments are asked for with a previous covariance")
             product, variances = moments
-            return self._fit_projected(product, variances, before, floor, stats.mass)
+            with single_threaded_blas():  # small matrices, on which threads would wait
+                return self._fit_projected(product, variances, before, floor, stats.mass)
         if moments.ndim == 3:
             return self._fit_dense(moments, before, floor, stats.mass)
         variances = floor.variances(moments)  # a start: no loadings yet
@@ -390,9 +392,7 @@ class LowRank(Structure):
         """W = C E⁻¹, E = I − βᵀ W + βᵀ C."""
         beta = previous.regression()
         second = np.eye(previous.rank) - transpose(beta) @ (previous.loadings - product)
-        return np.asarray(
-            transpose(np.linalg.solve(transpose(second), transpose(product))), dtype=np.float64
-        )
+        return np.asarray(product @ np.linalg.inv(second), dtype=np.float64)
 
     def _nystrom(
         self, product: FloatArray, previous: LowRankCovariance, mass: FloatArray

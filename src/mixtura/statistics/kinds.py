@@ -170,14 +170,13 @@ class Projected(MomentKind):
         return d * (int(self.basis.shape[2]) + 1)
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
-        ub = np.einsum(
-            "kd,kdr->kr", u, np.broadcast_to(self.basis, (len(u), *self.basis.shape[1:]))
-        )
-        vb = np.einsum(
-            "kd,kdr->kr", v, np.broadcast_to(self.basis, (len(v), *self.basis.shape[1:]))
-        )
-        half = 0.5 * (u[:, :, None] * vb[:, None, :] + v[:, :, None] * ub[:, None, :])
-        return np.concatenate([half.reshape(len(u), -1), u * v], axis=1)
+        k, d = u.shape
+        along = np.stack([v, u], axis=1) @ self.basis  # (vᵀβ, uᵀβ)
+        out = np.empty((k, self.size(d)))
+        half = 0.5 * np.stack([u, v], axis=2) @ along
+        out[:, :-d] = half.reshape(k, -1)
+        np.multiply(u, v, out=out[:, -d:])
+        return out
 
     def gather(self, resp: FloatArray, x: FloatArray) -> FloatArray:
         m, d, r = self.basis.shape  # m = 1 where the components share a basis
