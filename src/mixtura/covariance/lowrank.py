@@ -465,11 +465,12 @@ def _sweeps(
         root = np.sqrt(positive(noise))
         values, vectors = np.linalg.eigh(moments / root[:, :, None] / root[:, None, :])
         strength = kept * np.sqrt(np.maximum(values[:, ::-1][:, :most] - 1, 0))
-        loadings = root[:, :, None] * vectors[:, :, ::-1][:, :, :most]
-        loadings = loadings * strength[:, None, :]
-        beta = LowRankCovariance(loadings, noise).regression()
+        leading = vectors[:, :, ::-1][:, :, :most]
+        loadings = root[:, :, None] * leading * strength[:, None, :]
+        # β = Σ⁻¹ W is Ψ^(−½) W̃ (I + W̃ᵀW̃)⁻¹, and the columns of W̃ are orthogonal.
+        beta = leading / root[:, :, None] * (strength / (1 + strength**2))[:, None, :]
         product = moments @ beta
         second = np.eye(most) - transpose(beta) @ (loadings - product)
-        noise = variances - np.einsum("kdr,kdr->kd", loadings, 2 * product - loadings @ second)
+        noise = variances - np.sum(loadings * (2 * product - loadings @ second), axis=2)
         noise = floor.variances(np.maximum(noise, 0))
     return LowRankCovariance(loadings, noise)
