@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
-from mixtura.covariance import Added, LowRank, LowRankCovariance
-from mixtura.covariance.factored import BLOCK
+from mixtura.covariance import Added, LowRank, LowRankCovariance, screened
+from mixtura.covariance.factored import BLOCK, Factored
+from mixtura.covariance.form import Guarded
+from mixtura.covariance.screened import Screened
 from mixtura.fit import model as fit_model
 from mixtura.fit.engines import Dense
 from mixtura.fit.initialise import model_from_start
@@ -154,3 +157,100 @@ def test_lying_forms_are_rejected(part, monkeypatch):
     monkeypatch.setattr(LowRankCovariance, "form", form)
     with pytest.raises(AssertionError):
         covariance_laws.forms_agree(model.covariance, np.random.default_rng(2))
+
+
+# ---- screened forms ----------------------------------------------------------------------------
+#: What hides the first component from a screen.
+LOST = 1e300 * np.eye(K)[0]
+
+
+def narrow(dtype=np.float64, depth=1e-9, n=60):
+    """A form of components that are narrow in some columns, the guarded form, and rows."""
+    model, _ = model_of(APART)
+    rng = np.random.default_rng(3)
+    noise = np.where(rng.random((K, D)) < 0.3, depth, 1.0) * model.covariance.noise
+    covariance = LowRankCovariance(model.covariance.loadings, noise)
+    means, const = model.means - model.anchor, rng.standard_normal(K)
+    made = covariance.form(means, const, dtype)
+    exact = covariance.form(means, const, dtype, guarded=True)
+    # Some rows lie between two components, and some far from all.
+    own = rng.integers(K, size=n)
+    x = means[own] + covariance.drawn(rng.standard_normal((K, D + RANK, n)))[own, :, np.arange(n)]
+    x[:5] = 0.5 * (means[:5] + means[1:6])
+    x[5:10] *= 1e7
+    return made, exact, x.astype(dtype)
+
+
+def answers_alike(made, exact, x):
+    """The same log density and responsibilities as of exact differences; the rows are kept."""
+    kept = x.copy()
+    joint, expected = (form.log_joint(x).astype(np.float64) for form in (made, exact))
+    np.testing.assert_array_equal(x, kept)
+    total, right = logsumexp(joint, axis=1), logsumexp(expected, axis=1)
+    np.testing.assert_allclose(total, right, rtol=1e-12)
+    resp, share = np.exp(joint - total[:, None]), np.exp(expected - right[:, None])
+    np.testing.assert_allclose(resp, share, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("depth", [1e-7, 1e-9])
+def test_screened_forms_answer_as_guarded_ones(dtype, depth):
+    made, exact, x = narrow(dtype, depth)
+    assert isinstance(made, Screened)
+    assert made.log_joint(x).dtype == dtype
+    answers_alike(made, exact, x)
+
+
+def test_what_screening_cannot_tell_is_guarded():
+    assert isinstance(narrow(depth=1e-16)[0], Guarded)
+    assert isinstance(narrow(depth=1.0)[0], Factored)
+
+
+def test_screening_spares_the_far_components(monkeypatch):
+    made, _, x = narrow()
+    seen = []
+
+    def whiten(rows, j):
+        seen.append(len(rows))
+        return made.exact.whiten(rows, j)
+
+    replace(made, exact=replace(made.exact, whiten=whiten)).log_joint(x[10:])
+    assert sum(seen) <= 2 * len(x[10:])
+
+
+def doubt_is_a_bound(made, exact, x):
+    """No rounding error of the rough form is beyond what it is doubted for."""
+    rows = x.astype(np.float64)
+    error = np.abs(made.rough.log_joint(rows) - exact.log_joint(rows)).max(axis=1)
+    assert (error <= made.least + rows**2 @ made.doubt).all()
+
+
+def test_doubt_bounds_rounding():
+    for depth in (1e-7, 1e-9):
+        doubt_is_a_bound(*narrow(depth=depth))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda made: replace(made, rough=replace(made.rough, const=made.rough.const - LOST)),
+        lambda made: replace(made, exact=replace(made.exact, const=made.exact.const + 1e-3)),
+    ],
+)
+def test_liars_about_screening_are_rejected(lie):
+    made, exact, x = narrow()
+    answers_alike(made, exact, x)
+    with pytest.raises(AssertionError):
+        answers_alike(lie(made), exact, x)
+
+
+def test_screening_that_reaches_nowhere_is_rejected(monkeypatch):
+    monkeypatch.setattr(screened, "REACH", -1.0)
+    with pytest.raises(AssertionError):
+        answers_alike(*narrow())
+
+
+def test_doubt_that_is_too_small_is_rejected():
+    made, exact, x = narrow()
+    with pytest.raises(AssertionError):
+        doubt_is_a_bound(replace(made, doubt=1e-8 * made.doubt, least=0.0), exact, x)

@@ -35,6 +35,7 @@ from mixtura.covariance.diagonal import positive, scatter_columns
 from mixtura.covariance.factored import Factored
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, is_safe
+from mixtura.covariance.screened import Screened
 from mixtura.errors import ConstructionError, InputError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import Full as FullMoments
@@ -260,11 +261,14 @@ class LowRankCovariance(Covariance):
     ) -> Form:
         precision = 1.0 / positive(self.noise)
         spread = (means**2 + self.diagonal()).max(axis=0)
-        if guarded is None:
-            guarded = not is_safe(precision @ spread, self.d, dtype)
-        if guarded:
-            return Guarded(means, const, self.row_whitener(dtype))
-        return Factored.of(precision, self._precision_loadings(), means, const, dtype)
+        safe = is_safe(precision @ spread, self.d, dtype) if guarded is None else not guarded
+        if safe:
+            return Factored.of(precision, self._precision_loadings(), means, const, dtype)
+        exact = Guarded(means, const, self.row_whitener(dtype))
+        if guarded or self.d <= DENSE_COLUMNS:
+            return exact
+        rough = Factored.of(precision, self._precision_loadings(), means, const, np.float64)
+        return Screened.of(exact, rough, precision, spread)
 
     @classmethod
     def stacked(cls, parts: Sequence[LowRankCovariance]) -> LowRankCovariance:

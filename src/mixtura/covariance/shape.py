@@ -111,7 +111,8 @@ def _newton(relative: FloatArray, share: FloatArray) -> FloatArray:
             break
         c = c + length * step
         best = value(c)
-    return c - c.mean()
+    centred: FloatArray = c - c.mean()
+    return centred
 
 
 def common_matrix(spread: FloatArray, mass: FloatArray) -> tuple[FloatArray, FloatArray]:
