@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import block_diag
+from scipy.sparse.csgraph import connected_components
 
 import mixtura as mx
 from mixtura.covariance import Block
@@ -76,3 +77,19 @@ def test_components_have_blocks_of_their_own_and_bic_counts_them(rng):
 def test_a_partition_that_is_none_is_refused(blocks, message, rng):
     with pytest.raises(InputError, match=message):
         mx.GaussianMixture(covariance_type=Block(blocks)).fit(rng.standard_normal((20, 3)))
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_blocks_are_columns_that_are_linked(chained):
+    # Of a chain only neighbours are linked by cells; all of it is one block none the less.
+    rng = np.random.default_rng(5)
+    order = rng.permutation(7)
+    blocks = np.array([0, 0, 0, 0, 0, 1, 2])
+    matrix = (blocks[:, None] == blocks) * rng.uniform(0.1, 1.0, (7, 7))
+    if chained:
+        matrix[np.abs(np.subtract.outer(np.arange(7), np.arange(7))) > 1] = 0.0
+    matrix = (matrix + matrix.T)[order][:, order]
+    expected = connected_components(matrix, directed=False)[1]
+    assert_array_equal(labels_of(np.stack([matrix, np.eye(7)])), [expected, np.arange(7)])
+    naive = np.unique((matrix != 0).argmax(axis=1), return_inverse=True)[1]
+    assert np.array_equal(naive, expected) is not chained  # the liar: the first link is the block

@@ -81,8 +81,10 @@ def solve_triangular(factor: Array, b: Array, *, adjoint: bool = False) -> Array
         matrix = transpose(factor) if adjoint else factor
         return xp.linalg.solve_triangular(matrix, b, upper=adjoint)
     shape = np.broadcast_shapes(factor.shape[:-2], b.shape[:-2])
-    factors = np.broadcast_to(factor, (*shape, *factor.shape[-2:]))
-    sides = np.broadcast_to(b, (*shape, *b.shape[-2:]))
+    factors, sides = factor, b
+    if factor.shape[:-2] != b.shape[:-2]:
+        factors = np.broadcast_to(factor, (*shape, *factor.shape[-2:]))
+        sides = np.broadcast_to(b, (*shape, *b.shape[-2:]))
     if sides.size == 0:
         return np.zeros(sides.shape)
     if factor.shape[-1] <= SMALL:

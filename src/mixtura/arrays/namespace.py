@@ -46,12 +46,16 @@ PRECISIONS = ("float32", "float64")
 # ---- which library ---------------------------------------------------------------------------
 def namespace(*arrays: Any) -> Any:
     """Return the array-API namespace that the arrays share; NumPy for lists and scalars."""
+    if all(type(a) is np.ndarray for a in arrays):  # by far the most frequent, and cheap to see
+        return array_api_compat_numpy
     found = [a for a in arrays if array_api_compat.is_array_api_obj(a)]
     return array_api_compat.array_namespace(*found) if found else array_api_compat_numpy
 
 
 def is_numpy(array: Any) -> bool:
     """Return whether the array is NumPy's (or a list or scalar, which becomes so)."""
+    if type(array) is np.ndarray:
+        return True
     return not array_api_compat.is_array_api_obj(array) or array_api_compat.is_numpy_array(array)
 
 
@@ -73,11 +77,14 @@ def tensors(value: Any) -> Iterator[Any]:
     """Arrays of other libraries than NumPy in a value, its fields, or a list."""
     if not is_numpy(value):
         yield value
-    elif isinstance(value, list | tuple):
-        for item in value[:64]:  # a list of tensors is short; one of numbers may be long
-            yield from tensors(item)
+        return
+    items: Any = ()
+    if isinstance(value, list | tuple):
+        items = value[:64]  # a list of tensors is short; one of numbers may be long
     elif is_dataclass(value):
-        for item in vars(value).values():
+        items = vars(value).values()
+    for item in items:
+        if type(item) is not np.ndarray:
             yield from tensors(item)
 
 

@@ -135,7 +135,11 @@ class Block(Structure):
 
 def labels_of(matrices: FloatArray) -> FloatArray:
     """The block (k, d) of each column of matrices (k, d, d): columns linked by non-zero cells."""
-    return np.stack([connected_components(m != 0, directed=False)[1] for m in matrices])
+    linked = matrices != 0
+    first = linked.argmax(axis=-1)
+    if (linked == (first[:, :, None] == first[:, None, :])).all():  # no zero inside of any block
+        return np.stack([np.unique(row, return_inverse=True)[1] for row in first])
+    return np.stack([connected_components(m, directed=False)[1] for m in linked])
 
 
 def found_blocks(spread: FloatArray, mass: float) -> FloatArray:

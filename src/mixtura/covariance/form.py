@@ -2,11 +2,12 @@ r"""What a structure compiles to: kernels know a ``Form``, never a structure.
 
 A form evaluates log joints of centred rows x for all k components,
 
-    log wₖ + log N(x; μₖ, Σₖ) = constₖ − ½ δₖ,    δ = Φ(x) Θᵀ + x Λᵀ + γ − Σᵣ (x Bₖᵣᵀ − cₖᵣ)²
+    log wₖ + log N(x; μₖ, Σₖ) = constₖ − ½ δₖ,    δ = Φ(x) Θᵀ + x Λᵀ + γ − ‖Uₖᵀ x‖²
 
 with Φ the packed second-order features of a moment kind. Structures whose Θ says it all (full,
 diagonal, isotropic) are one product of the features (Φ, x, 1) with one matrix of coefficients
-(``Quadratic``), and the M-step's moments are the transposed product; low-rank adds the B-term.
+(``Quadratic``), and the M-step's moments are the transposed product; low-rank structures alone have
+the term in U (``Factored``, in a file of its own).
 Quadratic features lose digits where a component is narrow against the spread of the whole; there
 ``Guarded`` whitens exact differences x − μₖ component by component instead.
 """
@@ -55,15 +56,10 @@ class Quadratic(Form):
     kind : MomentKind
     coefficients : array (f + d + 1, k)
         Of the features (Φ(x), x, 1) in the log joint.
-    factor : array (d, k, r), optional
-        B, added as ½ Σᵣ (x Bₖᵣᵀ − cₖᵣ)².
-    shift : array (k, r), optional
     """
 
     kind: MomentKind
     coefficients: FloatArray
-    factor: FloatArray | None = None
-    shift: FloatArray | None = None
 
     @classmethod
     def of(
@@ -74,16 +70,10 @@ class Quadratic(Form):
         gamma: FloatArray,
         const: FloatArray,
         dtype: Any,
-        factor: FloatArray | None = None,
-        shift: FloatArray | None = None,
     ) -> Quadratic:
-        """From Θ (k, f), Λ (k, d), γ (k,), the constants (k,) and B (k, r, d), c (k, r)."""
+        """From Θ (k, f), Λ (k, d), γ (k,) and the constants (k,)."""
         parts = [-0.5 * theta, -0.5 * linear, (const - 0.5 * gamma)[:, None]]
-        table = np.ascontiguousarray(np.concatenate(parts, axis=1).T, dtype=dtype)
-        if factor is None or shift is None:
-            return cls(kind, table)
-        turned = np.ascontiguousarray(factor.transpose(2, 0, 1), dtype=dtype)
-        return cls(kind, table, turned, shift.astype(dtype))
+        return cls(kind, np.ascontiguousarray(np.concatenate(parts, axis=1).T, dtype=dtype))
 
     def features(self, x: FloatArray) -> FloatArray:
         """(Φ(x), x, 1) (b, f + d + 1)."""
@@ -103,26 +93,20 @@ class Quadratic(Form):
     def log_joint(self, x: FloatArray) -> FloatArray:
         size = max(LEAST_ROWS, CACHED_BYTES // self.feature_bytes(1))
         if len(x) <= size:
-            return self.log_joint_of(self.features(x), x)
+            return self.log_joint_of(self.features(x))
         out = np.empty((len(x), self.coefficients.shape[1]), dtype=x.dtype)
         for low in range(0, len(x), size):
             part = x[low : low + size]
-            out[low : low + size] = self.log_joint_of(self.features(part), part)
+            out[low : low + size] = self.log_joint_of(self.features(part))
         return out
 
-    def log_joint_of(self, features: FloatArray, x: FloatArray) -> FloatArray:
+    def log_joint_of(self, features: FloatArray) -> FloatArray:
         """``log_joint`` from features that are at hand."""
         joint: FloatArray = features @ self.coefficients
-        if self.factor is not None and self.shift is not None:
-            d, k, r = self.factor.shape
-            z = (x @ self.factor.reshape(d, k * r)).reshape(-1, k, r)
-            z -= self.shift
-            joint += 0.5 * np.einsum("bkr,bkr->bk", z, z)
         return joint
 
     def row_floats(self, d: int, k: int) -> int:
-        r = 0 if self.factor is None else self.factor.shape[2]
-        return int(self.coefficients.shape[0] + k * (2 + 2 * r) + 2 * d)
+        return int(self.coefficients.shape[0] + 2 * k + 2 * d)
 
 
 @dataclass(frozen=True, eq=False)

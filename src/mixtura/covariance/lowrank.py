@@ -28,11 +28,14 @@ import numpy as np
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import cholesky, solve_cholesky, solve_triangular, transpose
 from mixtura.arrays.namespace import as_float, freeze, join, namespace
+from mixtura.arrays.parallel import single_threaded_blas
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import positive, scatter_columns
+from mixtura.covariance.factored import Factored
 from mixtura.covariance.floor import Floor
-from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
+from mixtura.covariance.form import Form, Guarded, is_safe
+from mixtura.covariance.screened import Screened
 from mixtura.errors import ConstructionError, InputError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import Full as FullMoments
@@ -258,17 +261,14 @@ class LowRankCovariance(Covariance):
     ) -> Form:
         precision = 1.0 / positive(self.noise)
         spread = (means**2 + self.diagonal()).max(axis=0)
-        if guarded is None:
-            guarded = not is_safe(precision @ spread, self.d, dtype)
-        if guarded:
-            return Guarded(means, const, self.row_whitener(dtype))
-        weighted = precision * means
-        gamma = (weighted * means).sum(axis=1)
-        factor = transpose(self._precision_loadings())
-        shift = np.einsum("krd,kd->kr", factor, means)
-        return Quadratic.of(
-            DiagonalMoments(), precision, -2 * weighted, gamma, const, dtype, factor, shift
-        )
+        safe = is_safe(precision @ spread, self.d, dtype) if guarded is None else not guarded
+        if safe:
+            return Factored.of(precision, self._precision_loadings(), means, const, dtype)
+        exact = Guarded(means, const, self.row_whitener(dtype))
+        if guarded or self.d <= DENSE_COLUMNS:
+            return exact
+        rough = Factored.of(precision, self._precision_loadings(), means, const, np.float64)
+        return Screened.of(exact, rough, precision, spread)
 
     @classmethod
     def stacked(cls, parts: Sequence[LowRankCovariance]) -> LowRankCovariance:
@@ -334,7 +334,8 @@ class LowRank(Structure):
             if before is None:
                 raise AssertionError("projected moments are asked for with a previous covariance")
             product, variances = moments
-            return self._fit_projected(product, variances, before, floor, stats.mass)
+            with single_threaded_blas():  # small matrices, on which threads would wait
+                return self._fit_projected(product, variances, before, floor, stats.mass)
         if moments.ndim == 3:
             return self._fit_dense(moments, before, floor, stats.mass)
         variances = floor.variances(moments)  # a start: no loadings yet
@@ -395,9 +396,7 @@ class LowRank(Structure):
         """W = C E⁻¹, E = I − βᵀ W + βᵀ C."""
         beta = previous.regression()
         second = np.eye(previous.rank) - transpose(beta) @ (previous.loadings - product)
-        return np.asarray(
-            transpose(np.linalg.solve(transpose(second), transpose(product))), dtype=np.float64
-        )
+        return np.asarray(product @ np.linalg.inv(second), dtype=np.float64)
 
     def _nystrom(
         self, product: FloatArray, previous: LowRankCovariance, mass: FloatArray
@@ -470,11 +469,12 @@ def _sweeps(
         root = np.sqrt(positive(noise))
         values, vectors = np.linalg.eigh(moments / root[:, :, None] / root[:, None, :])
         strength = kept * np.sqrt(np.maximum(values[:, ::-1][:, :most] - 1, 0))
-        loadings = root[:, :, None] * vectors[:, :, ::-1][:, :, :most]
-        loadings = loadings * strength[:, None, :]
-        beta = LowRankCovariance(loadings, noise).regression()
+        leading = vectors[:, :, ::-1][:, :, :most]
+        loadings = root[:, :, None] * leading * strength[:, None, :]
+        # β = Σ⁻¹ W is Ψ^(−½) W̃ (I + W̃ᵀW̃)⁻¹, and the columns of W̃ are orthogonal.
+        beta = leading / root[:, :, None] * (strength / (1 + strength**2))[:, None, :]
         product = moments @ beta
         second = np.eye(most) - transpose(beta) @ (loadings - product)
-        noise = variances - np.einsum("kdr,kdr->kd", loadings, 2 * product - loadings @ second)
+        noise = variances - np.sum(loadings * (2 * product - loadings @ second), axis=2)
         noise = floor.variances(np.maximum(noise, 0))
     return LowRankCovariance(loadings, noise)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import cophenet, linkage
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrtrs
 from scipy.optimize import nnls
 from scipy.spatial.distance import squareform
 
@@ -106,8 +106,11 @@ def nearest(spread: FloatArray) -> FloatArray:
         before = sigma.copy()
         for j in range(d):
             rest = np.arange(d) != j
-            root = np.linalg.cholesky(sigma[np.ix_(rest, rest)])
-            b, _ = nnls(root.T, solve_triangular(root, s[rest, j], lower=True))
+            root = np.linalg.cholesky(sigma[rest][:, rest])
+            half, _ = dtrtrs(root, s[rest, j], lower=1)
+            b, _ = dtrtrs(root, half, lower=1, trans=1)
+            if (b < 0).any():  # else the constraint does not bind
+                b, _ = nnls(root.T, half)
             sigma[rest, j] = sigma[j, rest] = root @ (root.T @ b)
         if np.abs(sigma - before).max() <= STILL:
             break

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixtura.arrays.linalg import logsumexp
 from mixtura.errors import NotPositiveDefiniteError
 from mixtura.typing import FloatArray
 
@@ -65,15 +64,30 @@ def common_axes(spread: FloatArray, mass: FloatArray) -> tuple[FloatArray, Float
         logs = np.log(spread[live])
     share = share[live]
     b = np.log(pooled) - np.log(pooled).mean()
+    # In c = b − log s̄, s̄ the pooled moments, G is Σ Nₖ log Σᵢ uₖᵢ exp(−cᵢ) up to a constant, where
+    # uₖᵢ = sₖᵢ / s̄ᵢ over the largest of the row: sums that stay within floats without another log.
+    relative = logs - b
+    relative = np.exp(relative - relative.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of steps not taken
+        shape = np.exp(b + _newton(relative, share))
+    return spread @ (1.0 / shape) / d, shape
+
+
+def _newton(relative: FloatArray, share: FloatArray) -> FloatArray:
+    """The minimiser c (d,), Σᵢ cᵢ = 0, of Σₖ Nₖ log Σᵢ uₖᵢ exp(−cᵢ)."""
+    d = relative.shape[1]
 
     def value(at: FloatArray) -> float:
-        return float(share @ np.asarray(logsumexp(logs - at)))
+        return float(share @ np.log(relative @ np.exp(-at)))
 
-    best = value(b)
+    c = np.zeros(d)
+    best = value(c)
     for _ in range(NEWTON_STEPS):
-        p = np.exp(logs - b - np.asarray(logsumexp(logs - b))[:, None])
-        slope = 1.0 / d - share @ p
-        curvature = np.diag(share @ p) - (p * share[:, None]).T @ p
+        p = relative * np.exp(-c)
+        p /= p.sum(axis=1, keepdims=True)
+        pooled = share @ p
+        slope = 1.0 / d - pooled
+        curvature = np.diag(pooled) - (p.T * share) @ p
         # Along (1, …, 1) nothing changes; 1/d there makes the matrix regular.
         try:
             step = -np.linalg.solve(curvature + 1.0 / d, slope)
@@ -83,21 +97,22 @@ def common_axes(spread: FloatArray, mass: FloatArray) -> tuple[FloatArray, Float
                 "in the rounding of others; rescale the columns"
             ) from None
         step -= step.mean()
-        if np.abs(step).max() < CLOSE:  # where values are too flat to compare, steps are exact
-            b = b + step
-            if np.abs(step).max() < TOLERANCE:
+        size = np.abs(step).max()
+        if size < CLOSE:  # where values are too flat to compare, steps are exact
+            c = c + step
+            if size < TOLERANCE:
                 break
-            best = min(best, value(b))
+            best = min(best, value(c))
             continue
         length = 1.0
-        while length > 1e-12 and not value(b + length * step) <= best:
+        while length > 1e-12 and not value(c + length * step) <= best:
             length *= 0.5
         if length <= 1e-12:
             break
-        b = b + length * step
-        best = value(b)
-    shape = np.exp(b - b.mean())
-    return spread @ (1.0 / shape) / d, shape
+        c = c + length * step
+        best = value(c)
+    centred: FloatArray = c - c.mean()
+    return centred
 
 
 def common_matrix(spread: FloatArray, mass: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -28,7 +28,7 @@ def fused(model: Any, rows: Rows) -> FusedExpectation | None:
     if rows.channel is not None or rows.selection is not None or model.k > MOST_COMPONENTS:
         return None
     _, form = model.kernel(rows.x.dtype)
-    if not isinstance(form, Quadratic) or form.factor is not None:
+    if not isinstance(form, Quadratic):
         return None
     products = form.kind.products(model.d)
     if products is None or type(form.kind) is not type(model.kind):

@@ -26,13 +26,11 @@ from mixtura.fit.selection import SelectedView
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.statistics import Full, Grouped, MomentKind, Responsibilities, Statistics
+from mixtura.statistics.groups import active, negligible
 from mixtura.typing import FloatArray, View
 
 __all__ = ["GaussianModel", "gather"]
 
-#: Responsibilities below this share of the largest are dropped where moments are taken
-#: component by component.
-NEGLIGIBLE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-9}
 #: float32 rows are computed in float64 beyond this inflation, checked up to so many columns.
 SINGLE_INFLATION, CHECKED_COLUMNS = 1e3, 128
 #: Statistics beyond this many bytes are kept once, not once per thread.
@@ -41,6 +39,9 @@ SHARED_BYTES = 48 * 2**20
 KEPT_BYTES = 3 * 2**20
 #: Rows per column from which it pays to find axes in which components are ruled out.
 PRUNED_ROWS = 10
+#: Moments are taken component by component where no more than this share of the pairs of rows and
+#: components counts; in batches of so many rows per component.
+SPARSE, ROWS_EACH = 1 / 8, 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,8 +212,11 @@ class GaussianModel:
         return int(dtype.itemsize * form.row_floats(self.d, self.k))
 
     def least_rows(self, rows: Rows) -> int:
-        """Rows of the least batch that is worth its overhead."""
-        return int(self.kernel(rows.x.dtype)[1].least_rows)
+        """Rows that a batch should have, so that work per component does not weigh."""
+        if rows.channel is not None:
+            return 256
+        least = int(self.kernel(rows.x.dtype)[1].least_rows)
+        return max(least, ROWS_EACH * self.k) if self.kind.by_component else least
 
     @property
     def concurrent(self) -> bool:
@@ -247,7 +251,7 @@ class GaussianView:
     def log_joint(self) -> FloatArray:
         """Log wₖ + log N(x; μₖ, Σₖ): (b, k)."""
         if isinstance(self._form, Quadratic) and self._features is not None:
-            return self._form.log_joint_of(self._features, self._x)
+            return self._form.log_joint_of(self._features)
         return self._form.log_joint(self._x)
 
     def statistics(self, resp: Responsibilities) -> Statistics:
@@ -262,7 +266,8 @@ class GaussianView:
             d, mass = model.d, moments[:, -1]
             first, second = moments[:, -d - 1 : -1], moments[:, : -d - 1]
             return Statistics(mass, mass.copy(), first, second, model.anchor[None], model.kind)
-        own = model.means - model.anchor if self._form.guarded else None
+        apart = form.guarded or (model.kind.by_component and _sparse(resp))
+        own = model.means - model.anchor if apart else None
         return gather(self._x, resp, model.kind, model.anchor, own)
 
     def _scattered(self, resp: Grouped) -> Statistics:
@@ -274,6 +279,10 @@ class GaussianView:
             anchor = model.anchor + own.astype(np.float64)
         mass, first, second = model.kind.scatter(self._x, resp, own)
         return Statistics(mass, mass.copy(), first, second, anchor, model.kind)
+
+
+def _sparse(resp: FloatArray) -> bool:
+    return bool(np.count_nonzero(resp > negligible(resp)) <= SPARSE * resp.size)
 
 
 def gather(
@@ -297,12 +306,9 @@ def gather(
     k, d = own.shape
     near = own.astype(x.dtype)
     first, second = np.zeros((k, d)), np.zeros((1 if kind.pooled else k, kind.size(d)))
-    least = NEGLIGIBLE[np.dtype(x.dtype)] * resp.max(initial=0)  # in the unit of the weights
-    for j in range(k):
-        active = np.flatnonzero(resp[:, j] > least)
-        if len(active) == 0:
-            continue
-        r, diff = resp[active, j], x[active] - near[j]
+    for j, rows in active(resp, negligible(resp)):
+        r, diff = resp[rows, j], x[rows]
+        diff -= near[j]
         first[j] = r @ diff
         second[0 if kind.pooled else j] += kind.gather_one(r, diff, j)
     return Statistics(mass, mass.copy(), first, second, anchor + near.astype(np.float64), kind)

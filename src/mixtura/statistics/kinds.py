@@ -42,6 +42,9 @@ class MomentKind:
     pooled = False
     #: Whether moments of grouped rows are compiled; see ``scatter``.
     scatters = False
+    #: Whether features differ between components, so that rows are best taken with those alone
+    #: for which they count.
+    by_component = False
 
     def size(self, d: int) -> int:
         """Length f of the packed vector for d columns."""
@@ -238,19 +241,19 @@ class Projected(MomentKind):
     """(M β, diag M) for a basis β (k, d, r) per component: all that a low-rank fit needs."""
 
     basis: FloatArray
+    by_component = True
 
     def size(self, d: int) -> int:
         return d * (int(self.basis.shape[2]) + 1)
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
-        ub = np.einsum(
-            "kd,kdr->kr", u, np.broadcast_to(self.basis, (len(u), *self.basis.shape[1:]))
-        )
-        vb = np.einsum(
-            "kd,kdr->kr", v, np.broadcast_to(self.basis, (len(v), *self.basis.shape[1:]))
-        )
-        half = 0.5 * (u[:, :, None] * vb[:, None, :] + v[:, :, None] * ub[:, None, :])
-        return np.concatenate([half.reshape(len(u), -1), u * v], axis=1)
+        k, d = u.shape
+        along = np.stack([v, u], axis=1) @ self.basis  # (vᵀβ, uᵀβ)
+        out = np.empty((k, self.size(d)))
+        half = 0.5 * np.stack([u, v], axis=2) @ along
+        out[:, :-d] = half.reshape(k, -1)
+        np.multiply(u, v, out=out[:, -d:])
+        return out
 
     def gather(self, resp: FloatArray, x: FloatArray) -> FloatArray:
         m, d, r = self.basis.shape  # m = 1 where the components share a basis
@@ -262,9 +265,14 @@ class Projected(MomentKind):
         return np.concatenate([product.reshape(k, -1), squares], axis=1).astype(np.float64)
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
-        basis = self.basis[j % len(self.basis)].astype(x.dtype)
-        product = x.T @ (r[:, None] * (x @ basis))
-        return np.concatenate([product.ravel(), r @ (x * x)]).astype(np.float64)
+        basis = self.basis[j % len(self.basis)].astype(x.dtype, copy=False)
+        z = x @ basis
+        z *= r[:, None]
+        cut = basis.size
+        out = np.empty(cut + x.shape[1])
+        out[:cut] = (x.T @ z).ravel()
+        out[cut:] = r @ (x * x)
+        return out
 
     def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
         k = len(mass)

@@ -24,6 +24,9 @@ FUSED_ROWS = 2**16
 #: Working memory of one thread's batch where responsibilities are grouped.
 GROUPED_BYTES = 4 * 2**20
 
+#: Bytes up to which a batch is made larger than ``batch_bytes`` for a model that asks for it.
+LARGE_BATCH = 32 * 2**20
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -90,7 +93,8 @@ class Dense:
     def _size(self, model: Any, rows: Rows, groups: bool) -> int:
         if not model.concurrent:  # large statistics: large batches, and BLAS's own threads
             return int(np.clip(2**26 // model.row_bytes(rows), 512, 4096))
+        row = model.row_bytes(rows)
+        least = max(256, min(model.least_rows(rows), LARGE_BATCH // row))
         if groups:  # large batches, so that groups are not small
-            least = model.least_rows(rows)
             return int(np.clip(GROUPED_BYTES // (8 * (model.k + 3 * rows.d)), least, 8192))
-        return int(np.clip(self.batch_bytes // model.row_bytes(rows), 256, 4096))
+        return int(np.clip(self.batch_bytes // row, least, 4096))
