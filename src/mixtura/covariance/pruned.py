@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
+from mixtura.arrays import compiled
 from mixtura.covariance.form import Form, Guarded
 from mixtura.typing import FloatArray
 
@@ -68,6 +69,8 @@ class Pruned(Form):
         How many those are.
     second : Guarded, optional
         The bound in all r coordinates.
+    whiteners : array (k, d, d), optional
+        For compiled code, which then evaluates what is left.
     """
 
     whole: Form
@@ -76,6 +79,7 @@ class Pruned(Form):
     first: Form
     width: int
     second: Guarded | None = None
+    whiteners: FloatArray | None = None
     least_rows = 4096
 
     @classmethod
@@ -98,7 +102,11 @@ class Pruned(Form):
         narrow = image if len(widths) == 1 else image.select(range(widths[0]))
         first = narrow.form(np.ascontiguousarray(mapped[:, : widths[0]]), const, dtype)
         exact = Guarded(means, const, covariance.row_whitener(dtype))
-        return cls(whole, exact, axes.astype(dtype), first, widths[0], second)
+        whiteners = None
+        if second is None and compiled.serves(compiled.LEAST_WORK):
+            eye = np.broadcast_to(np.eye(len(axes)), (len(const), len(axes), len(axes)))
+            whiteners = np.swapaxes(covariance.whiten(eye), 1, 2).astype(dtype, order="C")
+        return cls(whole, exact, axes.astype(dtype), first, widths[0], second, whiteners)
 
     @property
     def guarded(self) -> bool:  # type: ignore[override]
@@ -108,6 +116,8 @@ class Pruned(Form):
     def log_joint(self, x: FloatArray) -> FloatArray:
         mapped = x @ self.axes
         joint = self.first.log_joint(np.ascontiguousarray(mapped[:, : self.width]))
+        if self.whiteners is not None:
+            return self._compiled(x, joint, self.whiteners)
         each, cut = np.arange(len(x)), CUT[np.dtype(x.dtype)]
         known = np.zeros(joint.shape, dtype=bool)
         best = joint.argmax(axis=1)
@@ -124,6 +134,22 @@ class Pruned(Form):
             level[rest] = np.maximum(level[rest], better)
             needed &= (joint > level[:, None]) & ~known
         _evaluate(self.exact, x, needed, joint)
+        return joint
+
+    def _compiled(self, x: FloatArray, joint: FloatArray, whiteners: FloatArray) -> FloatArray:
+        """``log_joint`` from the bounds of one stage, by compiled code."""
+        b, k = joint.shape
+        rows, bounds = np.empty(b, dtype=np.int32), np.empty(k + 1, dtype=np.int64)
+        known = np.empty(b, dtype=np.int32)
+        means, const = self.exact.means.astype(x.dtype), self.exact.const.astype(x.dtype)
+        evaluate = compiled.kernel("candidates.evaluate")
+        compiled.kernel("candidates.best")(joint, known, rows, bounds)
+        evaluate(x, means, whiteners, const, rows, bounds, joint)
+        level = joint[np.arange(b), known] - x.dtype.type(CUT[np.dtype(x.dtype)])
+        rows = np.empty(int(CROWDED * b * k), dtype=np.int32)
+        if compiled.kernel("candidates.above")(joint, level, known, rows, bounds) < 0:
+            return self.whole.log_joint(x)
+        evaluate(x, means, whiteners, const, rows, bounds, joint)
         return joint
 
     def _settle(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.arrays.compiled import LEAST_WORK
 from mixtura.arrays.linalg import cholesky
 from mixtura.covariance import Covariance, Floor, Structure
 from mixtura.covariance.form import Form, Quadratic
@@ -143,7 +144,8 @@ class GaussianModel:
         """Prepare what all batches of the rows share, before threads ask for it."""
         widths = stages(self.d, self.k)
         whole = rows.channel is None and type(self.kind) is Full
-        if widths and whole and self.axes is None and rows.n >= PRUNED_ROWS * self.d:
+        large = rows.n * self.k >= LEAST_WORK and rows.n >= PRUNED_ROWS * self.d
+        if widths and whole and large and self.axes is None:
             axes = principal_axes(self.weights, self.means, self.covariance, widths[-1])
             object.__setattr__(self, "axes", axes)  # kept by the models that follow
         if rows.channel is None:
