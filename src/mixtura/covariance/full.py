@@ -150,12 +150,11 @@ class FullCovariance(Covariance):
 
     def _substitution(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
         """Forward substitution: half the work of a product, and no inverses to hold."""
-        factors = self.cholesky
+        factors = self.cholesky.astype(dtype, copy=False)
         trsm = get_blas_funcs("trsm", dtype=dtype)
 
         def whiten(x: FloatArray, j: int) -> FloatArray:
-            upper = factors[j].T.astype(dtype, order="F", copy=False)
-            z = trsm(1.0, upper, x.T, lower=0, trans_a=1, overwrite_b=1)
+            z = trsm(1.0, factors[j].T, x.T, lower=0, trans_a=1, overwrite_b=1)
             return np.asarray(z.T)
 
         return whiten

@@ -37,7 +37,7 @@ def stages(d: int, k: int) -> tuple[int, ...]:
     """Coordinates of the bounds that are worth their cost; none for few columns or components."""
     if d < LEAST_COLUMNS or k < LEAST_COMPONENTS:
         return ()
-    return (d // 4,) if d <= 192 else (48, d // 4)
+    return (d // 4,) if d <= 192 else (d // 12, d // 4)
 
 
 def principal_axes(weights: FloatArray, means: FloatArray, covariance: Any, r: int) -> FloatArray:
@@ -101,7 +101,9 @@ class Pruned(Form):
             second = Guarded(mapped, const, image.row_whitener(dtype))
         narrow = image if len(widths) == 1 else image.select(range(widths[0]))
         first = narrow.form(np.ascontiguousarray(mapped[:, : widths[0]]), const, dtype)
-        exact = Guarded(means, const, covariance.row_whitener(dtype))
+        exact = whole
+        if not isinstance(exact, Guarded):
+            exact = Guarded(means, const, covariance.row_whitener(dtype))
         whiteners = None
         if second is None and compiled.serves(compiled.LEAST_WORK):
             eye = np.broadcast_to(np.eye(len(axes)), (len(const), len(axes), len(axes)))
@@ -123,8 +125,6 @@ class Pruned(Form):
         best = joint.argmax(axis=1)
         level = self._settle(x, each, best, joint, known) - cut
         needed = (joint > level[:, None]) & ~known
-        if np.count_nonzero(needed) > CROWDED * needed.size:
-            return self.whole.log_joint(x)
         if self.second is not None:
             _evaluate(self.second, mapped, needed, joint)
             needed &= joint > level[:, None]
@@ -133,6 +133,8 @@ class Pruned(Form):
             better = self._settle(x, rest, best, joint, known) - cut
             level[rest] = np.maximum(level[rest], better)
             needed &= (joint > level[:, None]) & ~known
+        if np.count_nonzero(needed) > CROWDED * needed.size:
+            return self.whole.log_joint(x)
         _evaluate(self.exact, x, needed, joint)
         return joint
 

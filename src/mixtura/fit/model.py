@@ -40,6 +40,8 @@ SHARED_BYTES = 48 * 2**20
 KEPT_BYTES = 3 * 2**20
 #: Rows per column from which it pays to find axes in which components are ruled out.
 PRUNED_ROWS = 10
+#: Columns beyond which the moments of a group are left to BLAS.
+SCATTERED_COLUMNS = 192
 #: Moments are taken component by component where no more than this share of the pairs of rows and
 #: components counts; in batches of so many rows per component.
 SPARSE, ROWS_EACH = 1 / 8, 32
@@ -157,7 +159,8 @@ class GaussianModel:
 
     def scatters(self, rows: Rows) -> bool:
         """Whether statistics take grouped responsibilities."""
-        return rows.channel is None and rows.selection is None and self.kind.scatters
+        whole = rows.channel is None and rows.selection is None
+        return whole and self.kind.scatters and self.d <= SCATTERED_COLUMNS
 
     def unseen(self, selection: Any) -> Any:
         """The mass that a selection hides of the components; kept where all rows share a rule."""
