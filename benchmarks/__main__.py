@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import files, readme
-from benchmarks.measure import ROOT, WorkerError, measure
+from benchmarks.measure import ROOT, WorkerError, described, measure
 from benchmarks.passes import LONG, Passes, passes
 from benchmarks.peers import ENTRANTS, OURS
 from benchmarks.report import Result, markdown, stamp
@@ -181,6 +181,8 @@ def whole_part(options: argparse.Namespace) -> str:
     marks = stamp(options.coretype, options.threads, options.repeats)
     found: list[Whole] = []
     for workload in chosen(options, WHOLE):
+        data = prepare(workload, options.cache)
+        marks |= described(workload, data, options.coretype, options.threads)
         tell(f"{workload.name}: whole fits")
         settings = {"coretype": options.coretype, "threads": options.threads, "say": tell}
         settings |= {"repeats": options.repeats, "limit": options.limit}
@@ -196,6 +198,7 @@ def passes_part(options: argparse.Namespace) -> str:
     found: list[Passes] = []
     for workload in chosen(options, [name for name, w in WORKLOADS.items() if not w.rank]):
         few = workload if options.quick else workload.shrunk(options.shrink)
+        marks |= described(few, prepare(few, options.cache), None, options.threads)
         try:
             settings = {"long": options.long, "threads": options.threads, "say": tell}
             found.append(passes(few, options.cache, **settings))

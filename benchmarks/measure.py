@@ -21,12 +21,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks.judge import judge
 from benchmarks.peers import ENTRANTS, FLOOR, OURS
 from benchmarks.work import lloyd_flops, nominal_flops
 from benchmarks.workloads import Files, Workload
 
-__all__ = ["Failure", "Measurement", "Worker", "WorkerError", "environment", "judge", "measure"]
+__all__ = [
+    *("Failure", "Measurement", "Worker", "WorkerError", "described", "environment", "judge"),
+    "measure",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Environment variables that choose BLAS kernels and threads: unset for the workers unless asked.
@@ -152,6 +154,14 @@ def measure(
         failures,
         machine,
     )
+
+
+def described(
+    workload: Workload, files: Files, coretype: str | None = None, threads: int | None = None
+) -> dict[str, Any]:
+    """BLAS and versions, as workers see them."""
+    with Worker(workload, files, None, environment(coretype, threads)) as worker:
+        return worker.ask(do="libraries")
 
 
 def line(turn: Mapping[str, Any]) -> str:

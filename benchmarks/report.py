@@ -53,7 +53,7 @@ class Result:
         return statistics.median(each) if each else None
 
 
-def ratios(own: Measurement, peer: Measurement, what: str = "seconds") -> list[float]:
+def ratios(own: Any, peer: Any, what: str = "seconds") -> list[float]:
     """How many times as fast as a peer, turn by turn, by the clock or in ``cpu_seconds``.
 
     Turns that only one of them had do not count.

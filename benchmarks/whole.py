@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.measure import Failure, Worker, WorkerError, environment
 from benchmarks.peers import ENTRANTS, REFERENCE
+from benchmarks.report import ratios
 from benchmarks.workloads import Workload, prepare
 
 __all__ = ["WHOLE", "Fit", "Whole", "table", "whole"]
@@ -63,11 +64,11 @@ class Whole:
         return next((fit for fit in self.fits if fit.entrant == entrant), None)
 
     def ratio(self, entrant: str, peer: str = REFERENCE) -> float | None:
-        """How many times as fast as a peer, by medians."""
+        """How many times as fast as a peer: the median of the turns that both had."""
         own, other = self.of(entrant), self.of(peer)
         if own is None or other is None:
             return None
-        return statistics.median(other.seconds) / statistics.median(own.seconds)
+        return statistics.median(ratios(own, other))
 
 
 def whole(
@@ -135,14 +136,14 @@ def table(found: Sequence[Whole]) -> list[str]:
         w, reference = each.workload, each.of(REFERENCE)
         head = [w.name, f"{w.n:,} × {w.d}", f"{w.k:,}", w.covariance_type]
         for fit in each.fits:
-            ratios = [each.ratio(fit.entrant, p) for p in (REFERENCE, f"{REFERENCE} float32")]
+            times = [each.ratio(fit.entrant, p) for p in (REFERENCE, f"{REFERENCE} float32")]
             loads = [load for load in fit.foreign if load is not None]
             ended = "" if fit.converged else " (not converged)"
             cells = [
                 *head,
                 fit.entrant,
                 f"{statistics.median(fit.seconds):.3g}",
-                *("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
+                *("–" if ratio is None else f"{ratio:.2f}" for ratio in times),
                 f"{fit.judged:.6f}",
                 "–" if reference is None else f"{fit.judged - reference.judged:+.1e}",
                 f"{fit.iterations}{ended}",

@@ -9,8 +9,10 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ __all__ = ["Held", "serve"]
 
 #: Rows on which the final parameters of all entrants are judged by the same code.
 JUDGED_ROWS = 10_000
+#: A worker may have so much of the machine's memory.
+MEMORY_SHARE = 0.7
 
 
 class Held:
@@ -104,6 +108,7 @@ def serve(job: dict[str, Any]) -> None:
     """Be a worker: requests from standard input, answers to what was standard output."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf8")
     os.dup2(2, 1)
+    bound_memory()
     name = job.get("entrant")
     held: list[Any] = []
 
@@ -117,12 +122,21 @@ def serve(job: dict[str, Any]) -> None:
         print(json.dumps(safely(answer, json.loads(line), name)), file=answers, flush=True)
 
 
+def bound_memory(share: float = MEMORY_SHARE) -> None:
+    """No more data than so much of the machine's memory: who asks for more fails alone."""
+    with suppress(OSError, ValueError, AttributeError):  # not on every system
+        most = int(share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
 def safely(answer: Callable[[Any], Any], request: Any, name: str | None) -> dict[str, Any]:
     """The answer, or why there is none."""
     try:
         return dict(answer(request))
     except ImportError as error:
         return {"error": f"not installed ({error}); to have it: {ENTRANTS[name or OURS].install}"}
+    except NotImplementedError as error:
+        return {"error": str(error) or "cannot do this"}
     except MemoryError:
         return {"error": "out of memory"}
     except Exception as error:
