@@ -57,13 +57,14 @@ def read_whole(path: Path) -> tuple[list[whole.Whole], Marks]:
     numbers = json.loads(path.read_text(encoding="utf8"))
     found = []
     for entry in numbers["results"]:
-        fits = [
-            whole.Fit(**{k: tuple(v) if isinstance(v, list) else v for k, v in each.items()})
-            for each in entry["fits"]
-        ]
+        fits = [whole.Fit(**_tuples(each)) for each in entry["fits"]]
         failures = tuple(Failure(**each) for each in entry["failures"])
         found.append(whole.Whole(Workload(**entry["workload"]), tuple(fits), failures))
     return found, numbers["stamp"]
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
 def passes_markdown(found: Sequence[passes.Passes], marks: Marks) -> str:

@@ -52,8 +52,8 @@ def memory(results: Sequence[Result]) -> Any:
     """Peak memory above data and imports."""
 
     def read(result: Result, own: Measurement) -> tuple[float, float, float] | None:
-        size = own.peak_bytes / 1e6
-        return (size, size, size) if size > 0 else None
+        size = max(own.peak_bytes / 1e6, 1.0)  # a page or two is no memory
+        return size, size, size
 
     return chart(
         results, read, "Peak memory above data and imports, MB; further left is less", line=None

@@ -115,7 +115,9 @@ def from_json(numbers: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
         measurements = []
         for each in entry["measurements"]:
             fields = {key: value for key, value in each.items() if key != "median_seconds"}
-            lists = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            lists: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            }
             measurements.append(Measurement(**lists))
         failures = tuple(Failure(**each) for each in entry["failures"])
         results.append(Result(Workload(**entry["workload"]), tuple(measurements), failures))
