@@ -97,7 +97,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", help=f"workloads, of {','.join(WORKLOADS)}")
-    parser.add_argument("--entrants", help=f"of {', '.join(ENTRANTS)} (speed)")
+    parser.add_argument("--entrants", help=f"of {', '.join(ENTRANTS)}")
     parser.add_argument("--speed", action="store_true", help="seconds per iteration and memory")
     parser.add_argument("--whole", action="store_true", help=f"whole fits of {','.join(WHOLE)}")
     parser.add_argument("--passes", action="store_true", help="passes to the end, accelerated")
@@ -186,6 +186,7 @@ def whole_part(options: argparse.Namespace) -> str:
         tell(f"{workload.name}: whole fits")
         settings = {"coretype": options.coretype, "threads": options.threads, "say": tell}
         settings |= {"repeats": options.repeats, "limit": options.limit}
+        settings |= {"entrants": options.entrants}
         found.append(whole(workload, options.cache, **settings))
         if options.results is not None:
             files.write_whole(options.results, found, marks)

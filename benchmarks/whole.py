@@ -75,6 +75,7 @@ def whole(
     workload: Workload,
     cache: Path,
     *,
+    entrants: Sequence[str] | None = None,
     repeats: int = 3,
     limit: float = 60.0,
     coretype: str | None = None,
@@ -88,8 +89,8 @@ def whole(
     with ExitStack() as stack:
         workers = {
             name: stack.enter_context(Worker(workload, files, name, env))
-            for name, entrant in ENTRANTS.items()
-            if entrant.whole
+            for name in entrants or ENTRANTS
+            if ENTRANTS[name].whole
         }
         for repeat in range(repeats):
             for name in list(workers):

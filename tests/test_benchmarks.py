@@ -39,7 +39,9 @@ LOW = Workload("tiny-lowrank", 400, 9, 3, "lowrank", 1e-3, 2, 400, rank=2)
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Result, dict[str, Any]]]:
     cache = tmp_path_factory.mktemp("cache")
-    results, marks = run([TINY], entrants=[OURS, REFERENCE], repeats=2, cache=cache, quiet=True)
+    results, marks = run(
+        [TINY], entrants=[OURS, REFERENCE], repeats=2, cache=cache, threads=1, quiet=True
+    )
     yield results[0], marks
 
 
@@ -99,7 +101,7 @@ def test_the_report_has_every_field(report: tuple[Result, dict[str, Any]]) -> No
 
 
 def test_a_low_rank_workload_runs_and_borrows_what_peers_did(tmp_path: Path) -> None:
-    (low,), _ = run([LOW], entrants=[OURS, FLOOR], repeats=1, cache=tmp_path, quiet=True)
+    (low,), _ = run([LOW], entrants=[OURS, FLOOR], repeats=1, cache=tmp_path, threads=1, quiet=True)
     assert [m.entrant for m in low.measurements] == [OURS]
     assert [failure.entrant for failure in low.failures] == [FLOOR]
     dense = Result(replace(LOW, covariance_type="full", rank=0), MADE_UP.measurements)
@@ -109,6 +111,7 @@ def test_a_low_rank_workload_runs_and_borrows_what_peers_did(tmp_path: Path) -> 
     assert [m.entrant for m in found.measurements] == [REFERENCE, "scikit-learn float32"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "module"),
     [("pomegranate", "pomegranate"), ("torchgmm", "torchgmm"), (FLOOR, "faiss")],
@@ -119,7 +122,9 @@ def test_peers_begin_where_ours_does(
 ) -> None:
     pytest.importorskip(module)
     tiny = replace(TINY, covariance_type=covariance_type, reg_covar=0.0)
-    (result,), _ = run([tiny], entrants=[OURS, name], repeats=1, cache=tmp_path, quiet=True)
+    (result,), _ = run(
+        [tiny], entrants=[OURS, name], repeats=1, cache=tmp_path, threads=1, quiet=True
+    )
     assert result.failures == ()
     if name != FLOOR:
         assert result.of(name).judged == pytest.approx(result.of(OURS).judged, abs=1e-4)
@@ -128,7 +133,8 @@ def test_peers_begin_where_ours_does(
 
 
 def test_a_peer_that_fails_is_a_line_of_the_report(tmp_path: Path) -> None:
-    hidden = {**environment(None), "PYTHONPATH": f"{tmp_path}:{environment(None)['PYTHONPATH']}"}
+    plain = environment(None, 1)
+    hidden = {**plain, "PYTHONPATH": f"{tmp_path}:{plain['PYTHONPATH']}"}
     (tmp_path / "faiss.py").write_text("raise ImportError('no such library')\n", encoding="utf8")
     data = prepare(TINY, tmp_path)
     with (
@@ -137,7 +143,7 @@ def test_a_peer_that_fails_is_a_line_of_the_report(tmp_path: Path) -> None:
     ):
         worker.ask(do="memory", iterations=1)
     with (
-        Worker(TINY, data, OURS, environment(None)) as worker,
+        Worker(TINY, data, OURS, environment(None, 1)) as worker,
         pytest.raises(WorkerError, match="took more than 0 s"),
     ):
         worker.ask(0.0, do="memory", iterations=1)
@@ -223,7 +229,7 @@ def test_the_judge_agrees_with_scipy(full: bool) -> None:
 
 # ---- whole fits and passes -----------------------------------------------------------------------
 def test_whole_fits_run_to_each_end_and_are_judged_alike(tmp_path: Path) -> None:
-    found = whole.whole(TINY, tmp_path / "cache", repeats=2)
+    found = whole.whole(TINY, tmp_path / "cache", entrants=[OURS, REFERENCE], repeats=2, threads=1)
     own, peer = found.of(OURS), found.of(REFERENCE)
     assert own is not None and peer is not None
     assert len(own.seconds) == 2 and own.iterations and peer.iterations
@@ -237,7 +243,7 @@ def test_whole_fits_run_to_each_end_and_are_judged_alike(tmp_path: Path) -> None
 
 
 def test_passes_are_counted_to_the_end(tmp_path: Path) -> None:
-    found = passes.passes(TINY, tmp_path / "cache", long=25)
+    found = passes.passes(TINY, tmp_path / "cache", long=25, threads=1)
     assert found.long == 25 and found.plain is not None and 1 <= found.plain <= 25
     assert found.accelerated is not None and found.ahead > -passes.CLOSE
     files.write_passes(tmp_path, [found], STAMP)
