@@ -2,38 +2,43 @@
 
 A fresh process loads library, rows and start, notes its resident memory M₀, fits 1 + m iterations
 and notes the peak: memory = peak − M₀. The processes of all entrants then take turns, repeat by
-repeat (A B A B …), so that a busy machine slows them alike: seconds = (T(1 + m) − T(1)) / m.
+repeat (A B A B …), so that a busy machine slows them alike: seconds = (T(1 + m) − T(1)) / m. In
+each turn one more process measures what matrix products reach. An entrant of which a single fit
+takes longer than the limit has one turn only.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import resource
+import selectors
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
+from benchmarks.peers import ENTRANTS, FLOOR, OURS
+from benchmarks.work import lloyd_flops, nominal_flops
+from benchmarks.workloads import Files, Workload
 
-from benchmarks.peers import ENTRANTS, Fitter, Task
-from benchmarks.workloads import Files, Floats, Workload, read_start
-
-__all__ = ["Measurement", "Worker", "judge", "measure"]
+__all__ = [
+    *("Failure", "Measurement", "Worker", "WorkerError", "described", "environment", "judge"),
+    "measure",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Rows on which the final parameters of all entrants are judged by the same code.
-JUDGED_ROWS = 10_000
-#: Environment variables that choose BLAS kernels: unset for the workers unless asked for.
+#: Environment variables that choose BLAS kernels and threads: unset for the workers unless asked.
 CORETYPE = "OPENBLAS_CORETYPE"
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = (
+    *("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+)
+#: A fit that takes so many times the limit is not waited for.
+PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -46,20 +51,39 @@ class Measurement:
         Per iteration, one for each repeat: by the clock.
     cpu_seconds : tuple of float
         The same in processor time over all threads, which a busy machine disturbs less.
-    log_likelihood : float
+    log_likelihood : float or None
         Mean per row in the last iteration, all rows, in the library's own account.
-    judged : float
+    judged : float or None
         Mean per row under the final parameters on the first 10,000 rows, by ``judge``.
     peak_bytes : int
         Memory above data and imports.
+    foreign : tuple of float or None
+        Share of all processors that other processes took, by repeat.
+    gemm_share : tuple of float
+        Nominal work (``benchmarks.work``) over seconds, as a share of the rate of matrix products
+        of the entrant's dtype in the same turn.
     """
 
     entrant: str
     seconds: tuple[float, ...]
     cpu_seconds: tuple[float, ...]
-    log_likelihood: float
-    judged: float
+    log_likelihood: float | None
+    judged: float | None
     peak_bytes: int
+    foreign: tuple[float | None, ...] = ()
+    gemm_share: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An entrant that has no measurement, and why."""
+
+    entrant: str
+    reason: str
+
+
+class WorkerError(RuntimeError):
+    """What a worker answers when it can't do what it was asked."""
 
 
 def measure(
@@ -70,50 +94,119 @@ def measure(
     repeats: int,
     coretype: str | None = None,
     threads: int | None = None,
+    limit: float = 60.0,
     say: Callable[[str], None] = lambda line: None,
-) -> tuple[list[Measurement], dict[str, Any]]:
+) -> tuple[list[Measurement], list[Failure], dict[str, Any]]:
     """Measure the entrants on a workload, in turns.
 
     Returns
     -------
     measurements : list of Measurement
         In the order of ``entrants``.
-    libraries : dict
-        BLAS and versions, as the workers saw them.
+    failures : list of Failure
+        Those that could not take part.
+    machine : dict
+        BLAS and versions as the workers saw them, and the rates of matrix products by turn.
     """
-    m, env = workload.iterations, environment(coretype, threads)
+    m, env, patience = workload.iterations, environment(coretype, threads), PATIENCE * limit
+    failures: list[Failure] = []
     with ExitStack() as stack:
-        workers, first = {}, {}
+        bench = stack.enter_context(Worker(workload, files, None, env))
+        workers: dict[str, Worker] = {}
+        first: dict[str, dict[str, Any]] = {}
+        rates: list[dict[str, float]] = []
+        turns: dict[str, list[dict[str, Any]]] = {}
+
+        def attempt(name: str, **request: Any) -> dict[str, Any] | None:
+            try:
+                return workers[name].ask(patience, **request)
+            except WorkerError as error:
+                failures.append(Failure(name, str(error)))
+                say(f"{workload.name}: {name}: {error}")
+                workers.pop(name).close()
+                turns.pop(name, None)
+                return None
+
         for name in entrants:
+            structures = ENTRANTS[name].structures
+            own = workload.covariance_type if name.startswith(OURS) else workload.peer_type
+            if own not in structures or (name == FLOOR and workload.rank):
+                failures.append(Failure(name, f"has no structure {own!r}"))
+                continue
             workers[name] = stack.enter_context(Worker(workload, files, name, env))
-            first[name] = workers[name].ask(do="memory", iterations=1 + m)
-            say(f"{workload.name}: {name}: {first[name]['peak_bytes'] / 1e6:.0f} MB")
-        spent: dict[str, list[dict[str, Any]]] = {name: [] for name in entrants}
+            found = attempt(name, do="memory", iterations=1 + m)
+            if found is not None:
+                first[name], turns[name] = found, []
+                say(f"{workload.name}: {name}: {found['peak_bytes'] / 1e6:.0f} MB")
         for repeat in range(repeats):
-            for name in entrants:
-                spent[name].append(workers[name].ask(do="time", iterations=m))
-                clock, cpu = spent[name][-1]["seconds"], spent[name][-1]["cpu_seconds"]
-                turn = f"({repeat + 1} of {repeats})"
-                say(f"{workload.name}: {name}: {clock:.4g} s, {cpu:.4g} s of processors {turn}")
-        libraries = workers[entrants[0]].ask(do="libraries")
-    return [
-        Measurement(
-            name,
-            tuple(each["seconds"] for each in spent[name]),
-            tuple(each["cpu_seconds"] for each in spent[name]),
-            first[name]["log_likelihood"],
-            first[name]["judged"],
-            first[name]["peak_bytes"],
-        )
-        for name in entrants
-    ], libraries
+            rates.append(bench.ask(patience, do="peak"))
+            for name in list(workers):
+                slowest = max([first[name]["seconds"], *(t["longest"] for t in turns[name])])
+                if repeat > 0 and slowest > limit:
+                    continue
+                found = attempt(name, do="time", iterations=m)
+                if found is not None:
+                    turns[name].append(found)
+                    say(f"{workload.name}: {name}: turn {repeat + 1} of {repeats}: {line(found)}")
+        machine = bench.ask(patience, do="libraries") | {"rates": rates}
+    return (
+        [summary(workload, name, first[name], turns[name], rates) for name in turns],
+        failures,
+        machine,
+    )
+
+
+def described(
+    workload: Workload, files: Files, coretype: str | None = None, threads: int | None = None
+) -> dict[str, Any]:
+    """BLAS and versions, as workers see them."""
+    with Worker(workload, files, None, environment(coretype, threads)) as worker:
+        return worker.ask(do="libraries")
+
+
+def line(turn: Mapping[str, Any]) -> str:
+    """A turn in words."""
+    load = "unknown" if turn["foreign"] is None else f"{turn['foreign']:.0%}"
+    return (
+        f"{turn['seconds']:.4g} s, {turn['cpu_seconds']:.4g} s of processors, foreign load {load}"
+    )
+
+
+def summary(
+    workload: Workload,
+    name: str,
+    first: Mapping[str, Any],
+    turns: list[dict[str, Any]],
+    rates: list[dict[str, float]],
+) -> Measurement:
+    """All turns of one entrant."""
+    own = workload.covariance_type if name.startswith(OURS) else workload.peer_type
+    flops = lloyd_flops(workload) if name == FLOOR else nominal_flops(workload, own)
+    shares = [
+        flops / turn["seconds"] / rate[ENTRANTS[name].dtype]
+        for turn, rate in zip(turns, rates, strict=False)
+        if turn["seconds"] > 0
+    ]
+    return Measurement(
+        name,
+        tuple(turn["seconds"] for turn in turns),
+        tuple(turn["cpu_seconds"] for turn in turns),
+        first["log_likelihood"],
+        first["judged"],
+        first["peak_bytes"],
+        tuple(turn["foreign"] for turn in turns),
+        tuple(shares),
+    )
 
 
 class Worker:
-    """A process that holds one entrant and one workload, and answers requests in JSON lines."""
+    """A process that holds one entrant and one workload, and answers requests in JSON lines.
+
+    Without an entrant it measures the machine.
+    """
 
     def __init__(
-        self, workload: Workload, files: Files, entrant: str, env: Mapping[str, str]
+        self, workload: Workload, files: Files, entrant: str | None, env: Mapping[str, str]
     ) -> None:
         job = {
             "workload": asdict(workload),
@@ -122,7 +215,7 @@ class Worker:
             "entrant": entrant,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.measure", json.dumps(job)],
+            [sys.executable, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -139,25 +232,47 @@ class Worker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
+        self.close(kill=kind is not None)
+
+    def close(self, kill: bool = True) -> None:
+        """End the process, at once or when it is done."""
+        if self._process.stdout is None or self._process.stdout.closed:
+            return
+        if kill:
             self._process.kill()
         self._process.communicate()
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for its answer."""
+    def ask(self, patience: float | None = None, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer, at most so many seconds.
+
+        Raises
+        ------
+        WorkerError
+            When the answer is an error, or there is none.
+        """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
-        stdin.write(json.dumps(request) + "\n")
-        stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise RuntimeError(f"a worker ended with exit status {self._process.wait()}")
-        return dict(json.loads(line))
+        try:
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        except OSError:
+            raise WorkerError(f"ended with exit status {self._process.wait()}") from None
+        with selectors.DefaultSelector() as ready:
+            ready.register(stdout, selectors.EVENT_READ)
+            if not ready.select(patience):
+                raise WorkerError(f"a fit took more than {patience:.0f} s")
+        answer = stdout.readline()
+        if not answer:
+            raise WorkerError(f"ended with exit status {self._process.wait()}")
+        found = dict(json.loads(answer))
+        if "error" in found:
+            raise WorkerError(found["error"])
+        return found
 
 
 def environment(coretype: str | None, threads: int | None = None) -> Mapping[str, str]:
     """The workers' environment: BLAS's kernels and the threads are its own choice unless given."""
-    env = {key: value for key, value in os.environ.items() if key != CORETYPE}
+    env = {key: value for key, value in os.environ.items() if key not in (CORETYPE, *THREADS)}
     if coretype is not None:
         env[CORETYPE] = coretype
     if threads is not None:
@@ -165,119 +280,3 @@ def environment(coretype: str | None, threads: int | None = None) -> Mapping[str
     inherited = [path for path in sys.path if path]  # finds what this process finds
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *inherited])
     return env
-
-
-def judge(rows: Floats, weights: Floats, means: Floats, covariances: Floats) -> float:
-    """Mean log density of rows in plain float64: log Σ wₖ N(x; μₖ, Σₖ)."""
-    from scipy.linalg import solve_triangular
-    from scipy.special import logsumexp
-
-    x = np.asarray(rows, dtype=np.float64)
-    joint = np.empty((len(x), len(means)))
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(np.asarray(weights, dtype=np.float64))
-    for j, (mean, covariance) in enumerate(zip(means, covariances, strict=True)):
-        difference = x - mean
-        spread = np.asarray(covariance, dtype=np.float64)
-        if spread.ndim == 1:
-            z, logdet = difference / np.sqrt(spread), np.log(spread).sum()
-        else:
-            factor = np.linalg.cholesky(spread)
-            z = solve_triangular(factor, difference.T, lower=True, check_finite=False).T
-            logdet = 2 * np.log(np.diagonal(factor)).sum()
-        joint[:, j] = log_weights[j] - 0.5 * (np.einsum("ij,ij->i", z, z) + logdet)
-    return float(logsumexp(joint, axis=1).mean() - 0.5 * x.shape[1] * np.log(2 * np.pi))
-
-
-def resident() -> int:
-    """Resident bytes now; the peak where the system tells no more."""
-    return _status("VmRSS") or _maxrss()
-
-
-def reset_peak() -> None:
-    """Start the peak anew at what is resident now, where the system can (Linux)."""
-    with suppress(OSError):  # elsewhere the peak since the process began counts
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak() -> int:
-    """Peak resident bytes."""
-    return _status("VmHWM") or _maxrss()
-
-
-def _status(field: str) -> int:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    found = [line for line in lines if line.startswith(field + ":")]
-    return 1024 * int(found[0].split()[1]) if found else 0
-
-
-def _maxrss() -> int:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
-
-
-def libraries() -> dict[str, Any]:
-    """BLAS in use, and versions."""
-    from importlib.metadata import version
-
-    from threadpoolctl import threadpool_info
-
-    import mixtura
-
-    names = ("numpy", "scipy", "scikit-learn", "numba")
-    blas = {
-        f"{lib['internal_api']} {lib['version']} ({lib.get('architecture', '?')}), "
-        f"{lib['num_threads']} threads"
-        for lib in threadpool_info()
-        if lib["user_api"] == "blas"
-    }
-    return {
-        "python": sys.version.split()[0],
-        "blas": sorted(blas),
-        "versions": {"mixtura": mixtura.__version__} | {name: version(name) for name in names},
-    }
-
-
-def timed(fit: Fitter, task: Task, iterations: int) -> tuple[float, float]:
-    """Seconds of a fit by the clock, and of processors."""
-    gc.collect()
-    began = time.perf_counter(), time.process_time()
-    fit(task, iterations)
-    return time.perf_counter() - began[0], time.process_time() - began[1]
-
-
-def serve(job: dict[str, Any]) -> None:
-    """Be a worker: requests from standard input, answers to standard output."""
-    workload, entrant = Workload(**job["workload"]), ENTRANTS[job["entrant"]]
-    fit = entrant.load()
-    start = read_start(Path(job["start"]))
-    x = np.load(job["rows"])
-    if entrant.dtype != x.dtype.name:
-        x = x.astype(entrant.dtype)
-    precisions = start.precisions(workload.covariance_type)
-    task = Task(workload, x, start.weights, start.means, precisions)
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["do"] == "memory":
-            gc.collect()
-            reset_peak()
-            base = resident()
-            fitted = fit(task, request["iterations"])
-            answer = {"peak_bytes": peak() - base, "log_likelihood": fitted.log_likelihood}
-            answer["judged"] = judge(x[:JUDGED_ROWS], *fitted.parameters())
-            del fitted
-        elif request["do"] == "time":
-            short = timed(fit, task, 1)
-            long = timed(fit, task, 1 + request["iterations"])
-            each = [(b - a) / request["iterations"] for a, b in zip(short, long, strict=True)]
-            answer = {"seconds": each[0], "cpu_seconds": each[1]}
-        else:
-            answer = libraries()
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    serve(json.loads(sys.argv[1]))

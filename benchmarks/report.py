@@ -1,22 +1,22 @@
-"""Reports: a stamp, ratios, tables in Markdown, and the same numbers as JSON."""
+"""Reports on speed: a stamp, ratios, tables in Markdown, and the same numbers as JSON."""
 
 from __future__ import annotations
 
 import datetime
-import math
 import os
 import platform
 import statistics
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import CORETYPE, ROOT, Measurement
-from benchmarks.peers import OURS
+from benchmarks.machine import cores, cpu
+from benchmarks.measure import CORETYPE, ROOT, THREADS, Failure, Measurement
+from benchmarks.peers import OURS, REFERENCE
 from benchmarks.workloads import Workload
 
-__all__ = ["Result", "markdown", "ratios", "stamp", "to_json"]
+__all__ = ["Result", "from_json", "heading", "markdown", "ratios", "stamp", "to_json"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,15 @@ class Result:
 
     workload: Workload
     measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...] = ()
 
     def of(self, entrant: str) -> Measurement:
         """The measurement of an entrant."""
         return next(m for m in self.measurements if m.entrant == entrant)
+
+    def has(self, entrant: str) -> bool:
+        """Whether an entrant was measured."""
+        return any(m.entrant == entrant for m in self.measurements)
 
     @property
     def peers(self) -> list[Measurement]:
@@ -40,10 +45,20 @@ class Result:
         """Our own measurements."""
         return [m for m in self.measurements if m.entrant.startswith(OURS)]
 
+    def ratio(self, entrant: str, peer: str = REFERENCE) -> float | None:
+        """How many times as fast as a peer; None where one of the two is missing."""
+        if not (self.has(entrant) and self.has(peer)):
+            return None
+        each = ratios(self.of(entrant), self.of(peer))
+        return statistics.median(each) if each else None
 
-def ratios(ours: Measurement, peer: Measurement, what: str = "seconds") -> list[float]:
-    """How many times faster we are, repeat by repeat, by the clock or in ``cpu_seconds``."""
-    pairs = zip(getattr(peer, what), getattr(ours, what), strict=True)
+
+def ratios(own: Any, peer: Any, what: str = "seconds") -> list[float]:
+    """How many times as fast as a peer, turn by turn, by the clock or in ``cpu_seconds``.
+
+    Turns that only one of them had do not count.
+    """
+    pairs = zip(getattr(peer, what), getattr(own, what), strict=False)
     return [theirs / mine for theirs, mine in pairs if theirs > 0 and mine > 0]
 
 
@@ -58,6 +73,7 @@ def stamp(coretype: str | None, threads: int | None, repeats: int) -> dict[str, 
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "repeats": repeats,
         "threads": threads,
+        "environment": {key: os.environ[key] for key in THREADS if key in os.environ},
         CORETYPE: {"environment": os.environ.get(CORETYPE), "used": coretype},
     }
 
@@ -71,31 +87,13 @@ def commit() -> str:
 
     try:
         found = git("rev-parse", "--short=12", "--verify", "HEAD")
-        return (found or "none") + (" + changes" if git("status", "--porcelain") else "")
+        changed = git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+        return (found or "none") + (" + changes" if changed else "")
     except OSError:
         return "unknown"
 
 
-def cpu() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf8").splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def to_json(results: list[Result], marks: dict[str, Any]) -> dict[str, Any]:
+def to_json(results: Sequence[Result], marks: dict[str, Any]) -> dict[str, Any]:
     """Everything that was measured, with the ratios."""
     out = []
     for result in results:
@@ -104,9 +102,26 @@ def to_json(results: list[Result], marks: dict[str, Any]) -> dict[str, Any]:
             entry["measurements"].append(
                 asdict(measurement) | {"median_seconds": statistics.median(measurement.seconds)}
             )
+        entry["failures"] = [asdict(failure) for failure in result.failures]
         entry["ratios"] = [comparison(own, peer) for peer in result.peers for own in result.ours]
         out.append(entry)
     return {"stamp": marks, "results": out}
+
+
+def from_json(numbers: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
+    """Results and stamp, of which ``to_json`` made the numbers."""
+    results = []
+    for entry in numbers["results"]:
+        measurements = []
+        for each in entry["measurements"]:
+            fields = {key: value for key, value in each.items() if key != "median_seconds"}
+            lists: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            }
+            measurements.append(Measurement(**lists))
+        failures = tuple(Failure(**each) for each in entry["failures"])
+        results.append(Result(Workload(**entry["workload"]), tuple(measurements), failures))
+    return results, numbers["stamp"]
 
 
 def comparison(own: Measurement, peer: Measurement) -> dict[str, Any]:
@@ -119,58 +134,92 @@ def comparison(own: Measurement, peer: Measurement) -> dict[str, Any]:
         "median_ratio": statistics.median(each) if each else None,
         "cpu_ratios": of_cpu,
         "median_cpu_ratio": statistics.median(of_cpu) if of_cpu else None,
-        "log_likelihood_difference": own.log_likelihood - peer.log_likelihood,
-        "judged_difference": own.judged - peer.judged,
+        "log_likelihood_difference": less(own.log_likelihood, peer.log_likelihood),
+        "judged_difference": less(own.judged, peer.judged),
         "memory_ratio": own.peak_bytes / peer.peak_bytes if peer.peak_bytes > 0 else None,
     }
 
 
-def markdown(results: list[Result], marks: dict[str, Any]) -> str:
-    """The tables, with the stamp above them."""
+def less(a: float | None, b: float | None) -> float | None:
+    """a − b, where there are both."""
+    return None if a is None or b is None else a - b
+
+
+def heading(marks: dict[str, Any]) -> str:
+    """Where and when this was measured."""
     core = marks[CORETYPE]
-    lines = [
+    blas = f"{'; '.join(marks['blas'])}; " if "blas" in marks else ""
+    versions = ", ".join(f"{name} {v}" for name, v in marks.get("versions", {}).items())
+    python = f"; Python {marks['python']}, {versions}" if "python" in marks else ""
+    return (
         f"Measured on {marks['date']} at commit {marks['commit']}; {marks['cpu']}, "
         f"{marks['cores']} cores, {marks['system']}, load {marks['load_average'][0]} at the start; "
-        f"{'; '.join(marks['blas'])}; `{CORETYPE}` "
-        f"{core['used'] or 'unset'} (was {core['environment'] or 'unset'}); "
-        f"Python {marks['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in marks["versions"].items())
-        + ".",
-        "",
-        "Seconds are per EM iteration, medians of repeats; the ratio is the median of the repeats' "
-        "own ratios, with the least and the greatest; the processor ratio compares processor time "
-        "over all threads. Memory is the peak above data and imports. "
-        "Log-likelihoods are means per row (nats) over all rows in the last iteration; judged: "
-        "the difference of the final parameters on up to 10,000 rows, by the same code for both.",
-        "",
-    ]
-    for peer in sorted({m.entrant for r in results for m in r.peers}):
-        lines += [*table(results, peer), ""]
-    return "\n".join(lines)
+        f"{blas}`{CORETYPE}` {core['used'] or 'unset'} (was {core['environment'] or 'unset'})"
+        f"{python}."
+    )
 
 
+NOTES = (
+    "Every row of a table is one entrant. Seconds are per EM iteration from equal starts, medians "
+    "of turns that all take in alternation. *Faster* is how many times as fast as that entrant "
+    "ours is (double precision, single): the median of the turns' own ratios, with the least and "
+    "the greatest; *in processor time* is the same of double over all threads. *Share* is nominal "
+    "work (4 n k f operations, see `benchmarks/work.py`) over seconds, as a share of the rate of "
+    "matrix products of the same dtype in the same turn. Log-likelihoods are means per row (nats) "
+    "over all rows in the last iteration, in the library's own account; *judged* is the difference "
+    "of the final parameters to scikit-learn's (float64) on up to 10,000 rows, by one scorer in "
+    "float64. Memory is the peak above data and imports. *Foreign* is the greatest share of all "
+    "processors that other processes took during a turn. faiss makes Lloyd iterations of k-means: "
+    "the floor."
+)
 HEAD = (
-    *("workload", "n × d", "k", "structure", "iterations", "repeats", "entrant", "s / iteration"),
-    *("ratio", "processor ratio", "log-likelihood", "difference", "judged", "memory"),
+    *("entrant", "turns", "s / iteration", "faster, double", "faster, single"),
+    *("in processor time", "share", "log-likelihood", "judged", "memory", "foreign"),
 )
 
 
-def table(results: list[Result], peer_name: str) -> list[str]:
-    """One peer and all of ours, a row each."""
-    lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
+def markdown(results: Sequence[Result], marks: dict[str, Any]) -> str:
+    """The tables, with the stamp above them."""
+    lines = [heading(marks), "", NOTES, ""]
     for result in results:
-        peer, w = result.of(peer_name), result.workload
-        what = [w.name, f"{w.n:,} × {w.d}", f"{w.k:,}", w.covariance_type]
-        what += [f"1 + {w.iterations}", str(len(peer.seconds))]
-        for own in (peer, *result.ours):
-            first = own is peer
-            cells = what if first else [""] * len(what)
-            cells = [*cells, own.entrant, seconds(own)]
-            cells += (
-                ["1", "1", f"{peer.log_likelihood:.6f}", "", ""] if first else against(own, peer)
-            )
-            cells.append(f"{own.peak_bytes / 1e6:.0f} MB")
-            lines.append("| " + " | ".join(cells) + " |")
+        w = result.workload
+        rank = f" of rank {w.rank}" if w.rank else ""
+        lines += [
+            f"### {w.name}: {w.n:,} × {w.d}, {w.k:,} components, {w.covariance_type}{rank}",
+            "",
+            *([f"Peers fit {w.peer_type} covariances.", ""] if w.rank else []),
+            *table(result),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def table(result: Result) -> list[str]:
+    """All entrants, a row each, and those that failed."""
+    lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
+    judged = result.of(REFERENCE).judged if result.has(REFERENCE) else None
+    for m in result.measurements:
+        own = m.entrant.startswith(OURS)
+        faster = ["" if own else against(result, name, m) for name in (OURS, f"{OURS} single")]
+        of_cpu = ratios(result.of(OURS), m, "cpu_seconds") if result.has(OURS) else []
+        loads = [load for load in m.foreign if load is not None]
+        away = less(m.judged, judged)
+        cells = [
+            m.entrant,
+            str(len(m.seconds)),
+            seconds(m),
+            *faster,
+            "" if own or not of_cpu else f"{statistics.median(of_cpu):.2f}",
+            f"{statistics.median(m.gemm_share):.0%}" if m.gemm_share else "–",
+            "–" if m.log_likelihood is None else f"{m.log_likelihood:.6f}",
+            "–" if away is None else f"{away:+.1e}",
+            f"{m.peak_bytes / 1e6:.0f} MB",
+            f"{max(loads):.0%}" if loads else "unknown",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    for failure in result.failures:
+        reason = failure.reason.replace("|", "\\|")
+        lines.append(f"| {failure.entrant} | – | {reason} " + "| " * (len(HEAD) - 3) + "|")
     return lines
 
 
@@ -180,14 +229,9 @@ def seconds(own: Measurement) -> str:
     return f"{median:.3g}" if median > 0 else "–"
 
 
-def against(own: Measurement, peer: Measurement) -> list[str]:
-    """Cells that compare one of ours with a peer."""
-    each = ratios(own, peer)
-    found = comparison(own, peer)
-    return [
-        f"**{statistics.median(each):.2f}** ({min(each):.2f} to {max(each):.2f})" if each else "–",
-        f"{found['median_cpu_ratio'] or math.nan:.2f}",
-        f"{own.log_likelihood:.6f}",
-        f"{found['log_likelihood_difference']:+.1e}",
-        f"{found['judged_difference']:+.1e}",
-    ]
+def against(result: Result, ours: str, peer: Measurement) -> str:
+    """One of ours against a peer: median, least and greatest."""
+    each = ratios(result.of(ours), peer) if result.has(ours) else []
+    if not each:
+        return "–"
+    return f"**{statistics.median(each):.2f}** ({min(each):.2f} to {max(each):.2f})"

@@ -44,6 +44,9 @@ class Workload:
         EM iterations that are timed, after a first one.
     quick : int
         Rows in a quick run.
+    rank : int
+        Factors, of the low-rank workload. Peers, which have no such structure, fit full
+        covariances to it.
     """
 
     name: str
@@ -54,13 +57,19 @@ class Workload:
     reg_covar: float
     iterations: int
     quick: int
+    rank: int = 0
 
-    def shrunk(self) -> Workload:
-        """The same problem with few rows."""
-        return replace(self, n=self.quick)
+    @property
+    def peer_type(self) -> str:
+        """The structure that peers fit."""
+        return "full" if self.covariance_type == "lowrank" else self.covariance_type
+
+    def shrunk(self, factor: int | None = None) -> Workload:
+        """The same problem with few rows: those of a quick run, or so many times fewer."""
+        return replace(self, n=self.quick if factor is None else max(self.n // factor, 2 * self.k))
 
 
-#: Letters -> workloads, as the documentation's tables name them.
+#: Names -> workloads, as the documentation's tables name them.
 WORKLOADS = {
     w.name: w
     for w in (
@@ -69,6 +78,7 @@ WORKLOADS = {
         Workload("c", 60_000, 64, 200, "full", 1e-2, 2, 3_000),
         Workload("d", 100_000, 32, 1_000, "diag", 1e-3, 4, 4_000),
         Workload("e", 20_000, 784, 50, "full", 1e-2, 1, 500),
+        Workload("e-lowrank", 20_000, 784, 50, "lowrank", 1e-2, 4, 500, rank=6),
     )
 }
 
@@ -79,6 +89,15 @@ class Start(NamedTuple):
     weights: Floats
     means: Floats
     variance: float
+
+    def labels(self, x: Floats) -> Any:
+        """The component (n,) whose mean is nearest to each row."""
+        out = np.empty(len(x), dtype=np.intp)
+        squares = np.einsum("ij,ij->i", self.means, self.means)
+        for low in range(0, len(x), CHUNK):
+            part = slice(low, low + CHUNK)
+            out[part] = (squares - 2 * x[part] @ self.means.T).argmin(axis=1)
+        return out
 
     def precisions(self, covariance_type: str) -> Floats:
         """Isotropic precisions in scikit-learn's shape, every byte of them written."""

@@ -1,9 +1,11 @@
-"""The benchmarks' harness on a problem so small that it takes seconds."""
+"""The benchmarks' harness on problems so small that they take seconds."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +14,85 @@ import pytest
 
 pytest.importorskip("benchmarks", reason="the benchmarks are not part of an installed package")
 
-from benchmarks.__main__ import main, run
-from benchmarks.measure import judge
-from benchmarks.peers import ENTRANTS, OURS
-from benchmarks.report import Result, markdown, to_json
+from benchmarks import files, machine, passes, plots, readme, whole, work
+from benchmarks.__main__ import RESULTS, borrowed, main, parsed, run
+from benchmarks.judge import judge
+from benchmarks.measure import (
+    CORETYPE,
+    ROOT,
+    THREADS,
+    Failure,
+    Measurement,
+    Worker,
+    WorkerError,
+    environment,
+)
+from benchmarks.peers import ENTRANTS, FLOOR, OURS, REFERENCE
+from benchmarks.report import Result, markdown, ratios, to_json
+from benchmarks.whole import Fit, Whole
 from benchmarks.workloads import WORKLOADS, Workload, bootstrap, prepare, read_start
 
 TINY = Workload("tiny", 400, 4, 3, "full", 1e-3, 2, 400)
+LOW = Workload("tiny-lowrank", 400, 9, 3, "lowrank", 1e-3, 2, 400, rank=2)
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Result, dict[str, Any]]]:
     cache = tmp_path_factory.mktemp("cache")
     results, marks = run(
-        [TINY], entrants=[OURS, "scikit-learn"], repeats=2, cache=cache, quiet=True
+        [TINY], entrants=[OURS, REFERENCE], repeats=2, cache=cache, threads=1, quiet=True
     )
     yield results[0], marks
 
 
+def made_up(name: str, seconds: float, megabytes: float, turns: int = 2) -> Measurement:
+    """A measurement of round numbers."""
+    times = tuple(seconds * (1 + 0.1 * turn) for turn in range(turns))
+    dtype = (0.1,) * turns
+    return Measurement(name, times, times, -1.0, -1.0, int(megabytes * 1e6), (0.02,) * turns, dtype)
+
+
+MADE_UP = Result(
+    TINY,
+    (
+        made_up(OURS, 0.1, 20),
+        made_up(f"{OURS} single", 0.05, 10),
+        made_up(REFERENCE, 2.0, 500, turns=1),
+        made_up("scikit-learn float32", 1.0, 300),
+        replace(made_up(FLOOR, 0.02, 1), log_likelihood=None, judged=None),
+    ),
+    (Failure("pomegranate", "LinAlgError: not positive | definite"),),
+)
+
+
+# ---- a run ---------------------------------------------------------------------------------------
 def test_equal_starts_and_iterations_give_equal_log_likelihoods(
     report: tuple[Result, dict[str, Any]],
 ) -> None:
     result, _ = report
-    ours, peer = result.of(OURS), result.of("scikit-learn")
+    ours, peer = result.of(OURS), result.of(REFERENCE)
     assert ours.log_likelihood == pytest.approx(peer.log_likelihood, abs=1e-8)
     assert ours.judged == pytest.approx(peer.judged, abs=1e-8)
     # The judge sees the parameters after the last M-step, so EM has climbed once more.
+    assert ours.judged is not None and ours.log_likelihood is not None
     assert ours.judged >= ours.log_likelihood - 1e-12
 
 
 def test_the_report_has_every_field(report: tuple[Result, dict[str, Any]]) -> None:
     result, marks = report
     out = json.loads(json.dumps(to_json([result], marks)))
-    wanted = {"date", "commit", "cpu", "cores", "blas", "versions", "python", "repeats"}
-    assert wanted | {"OPENBLAS_CORETYPE", "load_average"} <= set(out["stamp"])
-    assert set(out["stamp"]["versions"]) == {"mixtura", "numpy", "scipy", "scikit-learn", "numba"}
+    wanted = {"date", "commit", "cpu", "cores", "blas", "versions", "python", "repeats", "rates"}
+    assert wanted | {CORETYPE, "load_average", "environment"} <= set(out["stamp"])
+    assert {"mixtura", "numpy", "scipy", "scikit-learn", "numba"} <= set(out["stamp"]["versions"])
+    assert len(out["stamp"]["rates"]["tiny"]) == 2
     (entry,) = out["results"]
-    assert {m["entrant"] for m in entry["measurements"]} == {OURS, "scikit-learn"}
+    assert {m["entrant"] for m in entry["measurements"]} == {OURS, REFERENCE}
     for measurement in entry["measurements"]:
         assert len(measurement["seconds"]) == len(measurement["cpu_seconds"]) == 2
+        assert len(measurement["foreign"]) == 2
         assert measurement["peak_bytes"] >= 0
     (ratio,) = entry["ratios"]
-    assert (ratio["ours"], ratio["peer"]) == (OURS, "scikit-learn")
+    assert (ratio["ours"], ratio["peer"]) == (OURS, REFERENCE)
     text = markdown([result], marks)
     assert marks["commit"] in text and marks["cpu"] in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -61,11 +100,95 @@ def test_the_report_has_every_field(report: tuple[Result, dict[str, Any]]) -> No
     assert len({line.count("|") for line in rows}) == 1
 
 
-def test_the_five_workloads_and_every_entrant_are_registered() -> None:
-    assert list(WORKLOADS) == ["a", "b", "c", "d", "e"]
-    assert OURS in ENTRANTS and "scikit-learn" in ENTRANTS
+def test_a_low_rank_workload_runs_and_borrows_what_peers_did(tmp_path: Path) -> None:
+    (low,), _ = run([LOW], entrants=[OURS, FLOOR], repeats=1, cache=tmp_path, threads=1, quiet=True)
+    assert [m.entrant for m in low.measurements] == [OURS]
+    assert [failure.entrant for failure in low.failures] == [FLOOR]
+    dense = Result(replace(LOW, covariance_type="full", rank=0), MADE_UP.measurements)
+    assert borrowed(TINY, [dense]) is None and borrowed(LOW, [MADE_UP]) is None
+    found = borrowed(LOW, [dense])
+    assert found is not None
+    assert [m.entrant for m in found.measurements] == [REFERENCE, "scikit-learn float32"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("pomegranate", "pomegranate"), ("torchgmm", "torchgmm"), (FLOOR, "faiss")],
+)
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_peers_begin_where_ours_does(
+    name: str, module: str, covariance_type: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(module)
+    tiny = replace(TINY, covariance_type=covariance_type, reg_covar=0.0)
+    (result,), _ = run(
+        [tiny], entrants=[OURS, name], repeats=1, cache=tmp_path, threads=1, quiet=True
+    )
+    assert result.failures == ()
+    if name != FLOOR:
+        assert result.of(name).judged == pytest.approx(result.of(OURS).judged, abs=1e-4)
+        found = result.of(name).log_likelihood
+        assert found == pytest.approx(result.of(OURS).log_likelihood, abs=1e-4)
+
+
+def test_a_peer_that_fails_is_a_line_of_the_report(tmp_path: Path) -> None:
+    plain = environment(None, 1)
+    hidden = {**plain, "PYTHONPATH": f"{tmp_path}:{plain['PYTHONPATH']}"}
+    (tmp_path / "faiss.py").write_text("raise ImportError('no such library')\n", encoding="utf8")
+    data = prepare(TINY, tmp_path)
+    with (
+        Worker(TINY, data, FLOOR, hidden) as worker,
+        pytest.raises(WorkerError, match=r"not installed.*pip install faiss-cpu"),
+    ):
+        worker.ask(do="memory", iterations=1)
+    with (
+        Worker(TINY, data, OURS, environment(None, 1)) as worker,
+        pytest.raises(WorkerError, match="took more than 0 s"),
+    ):
+        worker.ask(0.0, do="memory", iterations=1)
+    rows = [line for line in markdown([MADE_UP], STAMP).splitlines() if line.startswith("|")]
+    assert "not positive \\| definite" in rows[-1]
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+
+
+def test_threads_of_the_shell_do_not_reach_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*THREADS, CORETYPE):
+        monkeypatch.setenv(name, "1")
+    assert not {*THREADS, CORETYPE} & set(environment(None))
+    assert environment("Haswell", 3)[CORETYPE] == "Haswell"
+    assert environment(None, 3)["OMP_NUM_THREADS"] == "3"
+
+
+def test_every_workload_and_entrant_is_registered() -> None:
+    assert list(WORKLOADS) == ["a", "b", "c", "d", "e", "e-lowrank"]
+    assert {OURS, REFERENCE, FLOOR} <= set(ENTRANTS)
+    assert ENTRANTS["mixtura mixed"].whole and not ENTRANTS["mixtura mixed"].per_iteration
+
+
+# ---- the machine ---------------------------------------------------------------------------------
+def test_foreign_load_is_what_others_did() -> None:
+    assert machine.foreign((10.0, 4), (18.0, 4), 2.0, 4.0) == pytest.approx(0.5)
+    assert machine.foreign((10.0, 4), (12.0, 4), 2.0, 4.0) == 0.0  # ticks are coarse
+    assert machine.foreign(None, None, 2.0, 4.0) is None
+    span = machine.timed(lambda: np.ones(10).sum())
+    assert span.seconds > 0 and (span.foreign is None or 0 <= span.foreign <= 1)
+
+
+def test_products_have_a_rate() -> None:
+    rates = machine.gemm_peak(size=64, repeats=2)
+    assert set(rates) == {"float32", "float64"} and min(rates.values()) > 1e6
+
+
+def test_nominal_work_is_two_products() -> None:
+    assert work.nominal_flops(TINY) == 4 * 400 * 3 * 15
+    assert work.nominal_flops(LOW) == 4 * 400 * 3 * (19 + 18)
+    assert work.nominal_flops(LOW, "full") == 4 * 400 * 3 * 55
+    assert work.nominal_flops(replace(TINY, covariance_type="diag")) == 4 * 400 * 3 * 9
+    assert work.lloyd_flops(TINY) == 2 * 400 * 3 * 4
+
+
+# ---- data and starts -----------------------------------------------------------------------------
 @pytest.mark.parametrize("d", [3, 64, 784])
 def test_rows_look_like_digits_and_repeat(d: int) -> None:
     x = bootstrap(60, d, np.random.default_rng(0))
@@ -74,14 +197,17 @@ def test_rows_look_like_digits_and_repeat(d: int) -> None:
 
 
 def test_a_start_is_a_mixture_and_is_kept(tmp_path: Path) -> None:
-    files = prepare(TINY, tmp_path)
-    start = read_start(files.start)
+    made = prepare(TINY, tmp_path)
+    start = read_start(made.start)
     assert start.weights.sum() == pytest.approx(1) and start.variance > 0
     assert start.means.shape == (3, 4)
     np.testing.assert_allclose(start.precisions("full")[1], np.eye(4) / start.variance)
     np.testing.assert_allclose(start.precisions("diag"), 1 / start.variance)
-    written = files.rows.stat().st_mtime_ns
-    assert prepare(TINY, tmp_path) == files and files.rows.stat().st_mtime_ns == written
+    x = np.load(made.rows)
+    nearest = ((x[:, None] - start.means) ** 2).sum(axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(start.labels(x), nearest)
+    written = made.rows.stat().st_mtime_ns
+    assert prepare(TINY, tmp_path) == made and made.rows.stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize("full", [True, False])
@@ -101,7 +227,135 @@ def test_the_judge_agrees_with_scipy(full: bool) -> None:
     assert judge(x, weights, means, given) == pytest.approx(np.log(density).mean(), abs=1e-12)
 
 
-def test_an_unknown_workload_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+# ---- whole fits and passes -----------------------------------------------------------------------
+def test_whole_fits_run_to_each_end_and_are_judged_alike(tmp_path: Path) -> None:
+    found = whole.whole(TINY, tmp_path / "cache", entrants=[OURS, REFERENCE], repeats=2, threads=1)
+    own, peer = found.of(OURS), found.of(REFERENCE)
+    assert own is not None and peer is not None
+    assert len(own.seconds) == 2 and own.iterations and peer.iterations
+    assert own.judged == pytest.approx(peer.judged, abs=1e-6)
+    assert found.ratio(OURS) == pytest.approx(np.median(ratios(own, peer)))
+    files.write_whole(tmp_path, [found], STAMP)
+    assert files.read_whole(tmp_path / "whole.json") == ([found], STAMP)
+    rows = [line for line in (tmp_path / "whole.md").read_text().splitlines() if line[0:1] == "|"]
+    assert len({line.count("|") for line in rows}) == 1
+    assert len(rows) == 2 + len(found.fits) + len(found.failures)
+
+
+def test_passes_are_counted_to_the_end(tmp_path: Path) -> None:
+    found = passes.passes(TINY, tmp_path / "cache", long=25, threads=1)
+    assert found.long == 25 and found.plain is not None and 1 <= found.plain <= 25
+    assert found.accelerated is not None and found.ahead > -passes.CLOSE
+    files.write_passes(tmp_path, [found], STAMP)
+    assert files.read_passes(tmp_path / "passes.json") == ([found], STAMP)
+    assert "accelerate=True" in (tmp_path / "passes.md").read_text()
+
+
+def test_every_pass_is_recorded_and_engines_are_left_as_they_were() -> None:
+    from mixtura import GaussianMixture
+    from mixtura.fit.engines import Dense
+
+    plain = Dense.expect
+    x = bootstrap(200, 3, np.random.default_rng(0))
+    with passes.recorded() as seen, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = GaussianMixture(2, max_iter=5, tol=0.0, random_state=0).fit(x)
+    assert Dense.expect is plain
+    np.testing.assert_allclose(seen, fit.trace_)
+    assert passes.count([-3.0, -2.0, -1.0005, -1.0], -1.0) == 3
+    assert passes.count([-3.0], -1.0) is None
+
+
+# ---- tables and pictures -------------------------------------------------------------------------
+STAMP: dict[str, Any] = {
+    "date": "2026-01-02 03:04 UTC",
+    "commit": "0123456789ab",
+    "cpu": "a processor",
+    "cores": 2,
+    "system": "Linux x86_64",
+    "load_average": [0.1, 0.1, 0.1],
+    "blas": ["openblas"],
+    "python": "3.11",
+    "versions": {"mixtura": "0"},
+    CORETYPE: {"environment": None, "used": None},
+}
+
+
+def test_ratios_pair_the_turns_that_both_had() -> None:
+    assert ratios(MADE_UP.of(OURS), MADE_UP.of(REFERENCE)) == [pytest.approx(20.0)]
+    assert MADE_UP.ratio(f"{OURS} single") == pytest.approx(40.0)
+    assert MADE_UP.ratio("torchgmm") is None
+
+
+def test_results_are_written_and_read_again(tmp_path: Path) -> None:
+    files.write_speed(tmp_path, [MADE_UP], STAMP)
+    assert files.read_speed(tmp_path / "speed.json") == ([MADE_UP], STAMP)
+    assert "**20.00**" in (tmp_path / "speed.md").read_text(encoding="utf8")
+    for name in ("speed.png", "memory.png"):
+        assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_pictures_show_every_entrant_where_it_stands() -> None:
+    figure = plots.speed([MADE_UP, replace(MADE_UP, workload=LOW)])
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log" and len(axes.get_yticklabels()) == 2
+    shown = {
+        round(float(line.get_xdata()[0]), 6) for line in axes.lines if line.get_marker() == "o"
+    }
+    assert shown == {20.0}
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert named == {m.entrant for m in MADE_UP.measurements}
+    sizes = plots.memory([MADE_UP]).axes[0]
+    shown = {float(line.get_xdata()[0]) for line in sizes.lines if line.get_marker() == "s"}
+    assert shown == {500.0}
+
+
+def test_readme_takes_its_table_from_the_numbers(tmp_path: Path) -> None:
+    files.write_speed(tmp_path, [MADE_UP], STAMP)
+    fit = Fit(OURS, (1.0,), (1.0,), (0.0,), -1.0, 3, True, 0)
+    ended = Whole(TINY, (fit, replace(fit, entrant=REFERENCE, seconds=(35.0,))))
+    files.write_whole(tmp_path, [ended], STAMP)
+    lines = readme.table(tmp_path)
+    assert lines[2] == "| 400 × 4 | 3 full | 20× | 40× | 2.0× (scikit-learn float32) | 35× | " + (
+        "20 MB | 500 MB |"
+    )
+    text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+    assert readme.between(text) == ["old"]
+    new = readme.replaced(text, lines)
+    assert readme.between(new) == lines and new.startswith("before") and new.endswith("after\n")
+    assert readme.between("nothing") is None
+
+
+def test_the_tables_in_readme_and_results_are_those_of_the_numbers() -> None:
+    if not (RESULTS / "speed.json").exists():
+        pytest.skip("no results of speed are kept")
+    results, marks = files.read_speed(RESULTS / "speed.json")
+    kept = (RESULTS / "speed.md").read_text(encoding="utf8")
+    assert markdown(results, marks).strip() in kept
+    shown = readme.between((ROOT / "README.md").read_text(encoding="utf8"))
+    if shown is None:
+        pytest.skip("README.md has no table of speed")
+    assert shown == readme.table(RESULTS)
+
+
+# ---- the command line ----------------------------------------------------------------------------
+def test_an_unknown_workload_or_entrant_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--workloads", "a,z"])
-    assert "expected workloads among a,b,c,d,e, got z" in capsys.readouterr().err
+        main(["--only", "a,z"])
+    assert "expected workloads among a,b,c,d,e,e-lowrank, got z" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--entrants", "mclust"])
+    assert "expected entrants among mixtura" in capsys.readouterr().err
+
+
+def test_results_mean_all_parts_unless_some_are_named() -> None:
+    parts = ("speed", "whole", "passes")
+
+    def wanted(*arguments: str) -> list[bool]:
+        options = parsed(arguments)
+        return [getattr(options, part) for part in parts]
+
+    assert wanted() == [True, False, False]
+    assert wanted("--results", "x") == [True, True, True]
+    assert wanted("--results", "x", "--passes") == [False, False, True]
+    assert wanted("--whole") == [False, True, False]

@@ -64,8 +64,16 @@ def log_density(mix: Mixture, x: Array) -> Array:
 
 def responsibilities(mix: Mixture, x: Array) -> Array:
     """P(component | x) (n, k); rows sum to one."""
-    joint = log_joint(mix, x)
-    return namespace(joint).exp(log_softmax(joint))
+    if not is_numpy(mix.means):
+        joint = log_joint(mix, x)
+        return namespace(joint).exp(log_softmax(joint))
+    out = np.empty((x.shape[0], mix.k))
+
+    def work(start: int, stop: int) -> None:
+        np.exp(log_softmax(_joint_batch(mix, x[start:stop])), out=out[start:stop])
+
+    each_batch(work, x.shape[0], _batch_rows(mix))
+    return out
 
 
 def grad_log_density(mix: Mixture, x: Array) -> Array:

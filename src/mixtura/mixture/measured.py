@@ -66,7 +66,8 @@ def log_density(
     >>> log_density(mix, np.array([[0.0, np.nan]])) - mix.marginal([0]).log_density([[0.0]])
     array([0.])
     """
-    out = logsumexp(log_joint(mix, x, noise=noise, operators=operators, censored=censored))
+    how = {"noise": noise, "operators": operators, "censored": censored}
+    out = density.log_density(mix, x) if _whole(x, **how) else logsumexp(log_joint(mix, x, **how))
     chosen = as_selection(selection, x, noise, operators)
     if chosen is not None:
         factor = cholesky(np.asarray(mix.covariance.dense()))
@@ -84,8 +85,16 @@ def responsibilities(
     censored: Any = None,
 ) -> FloatArray:
     """P(component | row) (n, k); the weights where nothing was seen of a row."""
-    joint = log_joint(mix, x, noise=noise, operators=operators, censored=censored)
-    return np.asarray(np.exp(log_softmax(joint)))
+    how = {"noise": noise, "operators": operators, "censored": censored}
+    if _whole(x, **how):
+        return np.asarray(density.responsibilities(mix, x))
+    return np.asarray(np.exp(log_softmax(log_joint(mix, x, **how))))
+
+
+def _whole(x: FloatArray, noise: Any, operators: Any, censored: Any) -> bool:
+    """Whether rows are exact and without gaps, so that no more than a batch of joints is held."""
+    exact = noise is None and operators is None and censored is None
+    return exact and not (x.size and np.isnan(x.min()))
 
 
 def log_joint(
