@@ -90,6 +90,7 @@ class Doubled:
 
     inner: Any
     guarded = False
+    least_rows = 256
 
     def log_joint(self, x: np.ndarray) -> np.ndarray:
         return 0.5 * (self.inner.log_joint(x) + self.inner.log_joint(x))
@@ -142,7 +143,7 @@ def test_a_form_that_spends_more_is_caught() -> None:
     honest = model(8, 16)
     fields = {name: getattr(honest, name) for name in honest.__dataclass_fields__}
     with pytest.raises(AssertionError):
-        work.spends_two_products(Dense(), Redone(**fields), table(4_000, 8), FEATURES["full"](8))
+        work.spends_two_products(Dense(), Redone(**fields), table(2_000, 8), FEATURES["full"](8))
 
 
 def test_a_count_that_overlooks_a_product_is_caught() -> None:
@@ -196,9 +197,9 @@ def test_a_fit_copies_no_rows_and_holds_no_responsibilities() -> None:
 
 
 def test_an_engine_that_holds_everything_is_caught() -> None:
-    held = model(4, 64)
+    held = model(16, 64)
     with pytest.raises(AssertionError):
-        work.holds_a_batch(lambda x: Whole().expect(held, Rows(x)) and None, table(60_000, 4), 64)
+        work.holds_a_batch(lambda x: Whole().expect(held, Rows(x)) and None, table(60_000, 16), 64)
 
 
 def test_an_engine_that_copies_rows_is_caught() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.arrays.compiled import LEAST_WORK
+from mixtura.arrays import compiled
 from mixtura.arrays.linalg import cholesky
 from mixtura.covariance import Covariance, Floor, Structure
 from mixtura.covariance.form import Form, Quadratic
@@ -108,11 +108,12 @@ class GaussianModel:
                 )
             means = self.means - self.anchor
             compute = np.dtype(np.float64) if self._needs_double(key) else key
-            compiled = (compute, self.covariance.form(means, const, compute))
-            if compiled[1].guarded and compute == np.float32:
+            form = self.covariance.form(means, const, compute)
+            if form.guarded and compute == np.float32:
                 wide = self.covariance.form(means, const, np.float64)
-                compiled = compiled if wide.guarded else (np.dtype(np.float64), wide)
-            self._kernels[key] = (compiled[0], self._pruned(compiled[1], means, const, compiled[0]))
+                if not wide.guarded:
+                    compute, form = np.dtype(np.float64), wide
+            self._kernels[key] = (compute, self._pruned(form, means, const, compute))
         return self._kernels[key]  # type: ignore[no-any-return]
 
     def _pruned(self, form: Form, means: FloatArray, const: FloatArray, dtype: Any) -> Form:
@@ -146,7 +147,7 @@ class GaussianModel:
         """Prepare what all batches of the rows share, before threads ask for it."""
         widths = stages(self.d, self.k)
         whole = rows.channel is None and type(self.kind) is Full
-        large = rows.n * self.k >= LEAST_WORK and rows.n >= PRUNED_ROWS * self.d
+        large = rows.n * self.k >= compiled.LEAST_WORK and rows.n >= PRUNED_ROWS * self.d
         if widths and whole and large and self.axes is None:
             axes = principal_axes(self.weights, self.means, self.covariance, widths[-1])
             object.__setattr__(self, "axes", axes)  # kept by the models that follow

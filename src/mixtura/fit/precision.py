@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.arrays.compiled import LEAST_WORK
+from mixtura.arrays import compiled
 from mixtura.errors import InputError
 from mixtura.fit.driver import Fit, run
 from mixtura.fit.steps import batch_step
@@ -53,7 +53,7 @@ def run_in(
             f"expected precision as one of {', '.join(map(repr, PRECISIONS))}, got {precision!r}"
         )
     how: dict[str, Any] = {"tol": tol, "step": step, "callback": callback}
-    small = precision == "mixed" and rows.n * model.k < LEAST_WORK
+    small = precision == "mixed" and rows.n * model.k < compiled.LEAST_WORK
     coarse = PRECISIONS[precision]
     if coarse is None or small or rows.channel is not None or rows.selection is not None:
         return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
