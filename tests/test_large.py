@@ -154,7 +154,7 @@ def test_iterates_are_scikit_learns(name):
 
 def test_rows_beyond_the_range_of_the_fused_pass_go_the_general_way(eager):
     x, labels = table(600, 2, 3)
-    model, rows = model_of("full", x, labels)
+    model, _ = model_of("full", x, labels)
     far = x.copy()
     far[77] = [3e9, -2e9]
     far_rows = Rows(far)
@@ -277,7 +277,7 @@ def test_pruning_is_exact(d, widths, dtype, numba, monkeypatch):
 
 
 def test_where_bounds_rule_nothing_out_everything_is_evaluated():
-    x, labels = table(900, 44, 18, apart=0.0)
+    x, _ = table(900, 44, 18, apart=0.0)
     form, whole, x = pruned_of(x, np.arange(900) % 18)
     np.testing.assert_array_equal(form.log_joint(x), whole.log_joint(x))
 
