@@ -78,6 +78,15 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="double, single (float32), or mixed: float32 with an end in float64, where a "
+            "table is large enough to gain by it.",
+            metavar="NAME",
+            callback=options.precision,
+        ),
+    ] = "mixed",
     seed: Annotated[
         int, typer.Option(help="Seed of the random starts.", metavar="N", min=0, max=2**31)
     ] = 0,
@@ -161,10 +170,10 @@ def fit(
     job = fitting.prepare(
         data, options.components(components), covariance, factors, names, weights, quiet, errors
     )
-    outcome = fitting.search(job, covariance, factors, seed, quiet)
+    outcome = fitting.search(job, covariance, factors, seed, quiet, precision)
     info, rest = fitting.finish(
         job, outcome, {"components": components, "covariance": covariance, "rank": factors,
-                       "seed": seed, "weights": weights},
+                       "precision": precision, "seed": seed, "weights": weights},
     )  # fmt: skip
     fitting.save(outcome.mixture, model, info)
     if outcome.interrupted:

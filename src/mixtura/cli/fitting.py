@@ -97,7 +97,14 @@ def prepare(
     return Job(table, picked, rows, counts, notes, errors)
 
 
-def search(job: Job, covariance: str, rank: int | str | None, seed: int, quiet: bool) -> Outcome:
+def search(
+    job: Job,
+    covariance: str,
+    rank: int | str | None,
+    seed: int,
+    quiet: bool,
+    precision: str = "mixed",
+) -> Outcome:
     """Fit, and keep the best so far if Ctrl-C comes."""
     import numpy as np
 
@@ -115,6 +122,7 @@ def search(job: Job, covariance: str, rank: int | str | None, seed: int, quiet: 
                 n_components=job.counts,
                 covariance_type=covariance.split(",") if "," in covariance else covariance,
                 rank=rank,
+                precision=precision,
                 seed=seed,
                 columns=job.picked.columns,
                 callback=watcher,

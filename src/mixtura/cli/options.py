@@ -29,6 +29,7 @@ __all__ = [
     "page",
     "place",
     "positive",
+    "precision",
     "quantile",
     "rank",
     "table_format",
@@ -94,6 +95,14 @@ def rank(value: str | None) -> str | None:
     if not re.fullmatch(r"\d{1,6}", value.strip()) or int(value) < 1:
         raise typer.BadParameter(f"expected a number of at least 1, or auto; got {value!r}")
     return value.strip()
+
+
+def precision(value: str) -> str:
+    """double, mixed or single."""
+    known = ("double", "mixed", "single")
+    if value.strip().lower() not in known:
+        raise typer.BadParameter(f"expected one of {', '.join(known)}; got {value!r}")
+    return value.strip().lower()
 
 
 def names(value: str | None) -> list[str] | None:

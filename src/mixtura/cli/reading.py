@@ -138,6 +138,7 @@ FACTS: dict[str, Test] = {
     "outlier_quantile": _share,
     "outlier_quantiles": _quantiles,
     "outlier_threshold": _or_none(_number),
+    "precision": _text,
     "rank": _or_none(_rank),
     "seed": _count,
     "trace": _trace,

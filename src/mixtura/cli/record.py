@@ -114,6 +114,7 @@ def record(
         "n_components": int(mixture.k),
         **best,
         "rank": options.get("rank"),
+        "precision": options.get("precision", "double"),
         "seed": options["seed"],
         "asked": {"components": options["components"], "covariance": options["covariance"]},
         "trials": [_trial(trial) for trial in trials],
