@@ -1,0 +1,65 @@
+"""k-means for many rows: seeds from all of them, Lloyd's iterations on a draw, one last pass.
+
+Centres are means, and a mean of forty rows is known to a sixth of the spread: more rows than
+that per centre refine it less than they cost. EM does the rest. Seeds are drawn from all rows, so
+that a small cluster far from the others has its centre though no row of it be in the draw.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixtura.fit.nearest import Cloud, nearest_of, settled
+from mixtura.fit.seeding import seeds
+from mixtura.typing import FloatArray
+
+__all__ = ["partition"]
+
+
+def partition(
+    x: FloatArray,
+    weight: FloatArray | None,
+    k: int,
+    rng: np.random.Generator,
+    *,
+    draw: int,
+    steps: int,
+) -> FloatArray:
+    """Labels (n,) of rows, fewer than k of them only where fewer than k rows differ.
+
+    Parameters
+    ----------
+    x : array (n, d)
+        Finite rows.
+    weight : array (n,), optional
+        Positive.
+    k : int
+    rng : Generator
+    draw : int
+        Rows on which Lloyd's iterations run.
+    steps : int
+        How many of these, at most.
+    """
+    cloud = Cloud(x, weight)
+    centres = cloud.points(seeds(cloud, k, rng))
+    if steps > 0:
+        centres, _ = settled(_drawn(cloud, draw, rng), centres, steps, gain=1e-3)
+    labels = nearest_of(cloud.single, centres)
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(centres)) == 0)
+    if len(empty):
+        distance = cloud.squared(centres, labels)
+        labels[np.argpartition(-distance, len(empty) - 1)[: len(empty)]] = empty
+    return labels
+
+
+def _drawn(cloud: Cloud, size: int, rng: np.random.Generator) -> Cloud:
+    """Some rows, drawn in proportion to their weights."""
+    if size >= cloud.n:
+        return cloud
+    if cloud.weight is None:
+        index = np.sort(rng.choice(cloud.n, size, replace=False))
+        return cloud.take(index, None)
+    total = np.cumsum(cloud.mass)
+    places = np.searchsorted(total, rng.random(size) * total[-1], side="right")
+    index, times = np.unique(np.minimum(places, cloud.n - 1), return_counts=True)
+    return cloud.take(index, times.astype(np.float64))
