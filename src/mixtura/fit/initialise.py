@@ -32,8 +32,8 @@ Start: TypeAlias = Any
 
 #: Distinct rows, and rows × components, from which starts are our own fast ones.
 MANY, MUCH = 20_000, 1_000_000
-#: Rows per centre on which k-means runs, and its steps: for "kmeans" and for "k-means++".
-KMEANS, SEEDS = (40, 10), (10, 3)
+#: Rows per centre on which fast starts better their seeds, and at least so many rows in all.
+KMEANS, SEEDS, LEAST = 40, 10, 10_000
 
 
 def merged(rows: Rows) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
@@ -92,7 +92,7 @@ def kmeans(rows: Rows, k: int, random_state: Any) -> Start:
     if len(x) < k:  # fewer distinct rows than components: the rest start empty-handed
         return kmeans_seeds(rows, k, random_state)
     if _much(x, k):
-        return _scattered(_partition(x, weight, k, random_state, *KMEANS), place)
+        return _scattered(_partition(x, weight, k, random_state, KMEANS), place)
     model = KMeans(n_clusters=k, n_init=1, random_state=random_state)
     return _scattered(model.fit(x, sample_weight=weight).labels_, place)
 
@@ -104,7 +104,7 @@ def kmeans_seeds(rows: Rows, k: int, random_state: Any) -> Start:
     """
     x, weight, place = merged(rows)
     if _much(x, k):
-        return _scattered(_partition(x, weight, k, random_state, *SEEDS), place)
+        return _scattered(_partition(x, weight, k, random_state, SEEDS), place)
     count = min(k, len(x))
     _, chosen = kmeans_plusplus(x, count, sample_weight=weight, random_state=random_state)
     return _seeds(chosen, k, len(x), place, random_state)
@@ -116,11 +116,11 @@ def _much(x: FloatArray, k: int) -> bool:
 
 
 def _partition(
-    x: FloatArray, weight: FloatArray | None, k: int, random_state: Any, per: int, steps: int
+    x: FloatArray, weight: FloatArray | None, k: int, random_state: Any, each: int
 ) -> FloatArray:
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-    draw = max(per * k, MANY // 2)
-    return partition(x, weight, k, np.random.default_rng(seed), draw=draw, steps=steps)
+    draw = max(each * k, LEAST)
+    return partition(x, weight, k, np.random.default_rng(seed), draw=draw)
 
 
 def random_rows(rows: Rows, k: int, random_state: Any) -> Start:

@@ -7,6 +7,7 @@ centre which is as near up to rounding; distances are therefore taken from diffe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,11 +18,15 @@ from scipy.sparse import csc_matrix
 from mixtura.arrays.parallel import map_spans, n_workers, single_threaded_blas
 from mixtura.typing import FloatArray
 
-__all__ = ["Cloud", "group_sums", "lifted", "nearest_of", "settled"]
+__all__ = ["Cloud", "group_sums", "lifted", "nearest_of", "scores"]
 
 BATCH = 1024
 #: Rows × centres up to which one thread serves.
 SMALL = 2**22
+#: Multiplications up to which BLAS wakes no threads of itself.
+TINY = 2**17
+#: Rows by which a precision is judged.
+JUDGED = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +78,17 @@ class Cloud:
     def take(self, index: FloatArray, weight: FloatArray | None) -> Cloud:
         """Some rows with weights of their own, in the same coordinates."""
         some = Cloud(self.x[index], weight)
-        some.__dict__.update(mean=self.mean, scale=self.scale, single=self.single[index])
+        some.__dict__.update(mean=self.mean, scale=self.scale)
         return some
 
     @cached_property
-    def single(self) -> FloatArray:
-        """All rows, lifted (n, d + 1), in float32."""
-        return self.lifted(np.float32)
+    def _kept(self) -> dict[Any, FloatArray]:
+        return {}
 
     def lifted(self, dtype: Any) -> FloatArray:
-        """All rows in these coordinates with a column of ones."""
+        """All rows in these coordinates with a column of ones (n, d + 1)."""
+        if np.dtype(dtype) in self._kept:
+            return self._kept[np.dtype(dtype)]
         out = np.empty((self.n, self.x.shape[1] + 1), dtype=dtype)
         out[:, -1] = 1
         mean, scale = self.mean, 1 / self.scale
@@ -94,7 +100,24 @@ class Cloud:
                 np.multiply(centred, scale, out=out[cut, :-1], casting="same_kind")
 
         map_spans(span, self.n, n_workers() if out.size > SMALL else 1)
+        self._kept[out.dtype] = out
         return out
+
+    def precision(self, centres: FloatArray) -> Any:
+        """The dtype in which nearest centres are found: float32 where that finds them.
+
+        On some of the rows both precisions are tried. Single is refused where for more than one
+        row in a hundred its centre is further than the nearest by more than a hundredth.
+        """
+        some = np.linspace(0, self.n - 1, min(self.n, JUDGED)).astype(np.int64)
+        points = self.points(some)
+
+        def distance(dtype: Any) -> FloatArray:
+            diff = points - centres[nearest_of(lifted(points, dtype), centres)]
+            return np.asarray(np.einsum("ij,ij->i", diff, diff))
+
+        wrong = np.count_nonzero(distance(np.float32) > 1.02 * distance(np.float64))
+        return np.float32 if wrong <= 0.01 * len(some) else np.float64
 
     def squared(self, centres: FloatArray, labels: FloatArray) -> FloatArray:
         """‖x − c‖² (n,) to the centre of each row's label, from differences in float64."""
@@ -117,47 +140,40 @@ def lifted(x: FloatArray, dtype: Any) -> FloatArray:
 
 def nearest_of(rows: FloatArray, centres: FloatArray) -> FloatArray:
     """For lifted rows (n, d + 1) the nearest of centres (m, d), in the precision of the rows."""
+    out = np.empty(len(rows), dtype=np.int64)
+
+    def visit(low: int, high: int, score: FloatArray) -> None:
+        score.argmax(axis=1, out=out[low:high])
+
+    scores(rows, centres, visit)
+    return out
+
+
+def scores(
+    rows: FloatArray, centres: FloatArray, visit: Callable[[int, int, FloatArray], None]
+) -> None:
+    """Show ``visit`` the scores (b, m) of lifted rows, batch by batch, in threads."""
     half = 0.5 * np.einsum("ij,ij->i", centres, centres)
     right = np.concatenate([centres, -half[:, None]], axis=1).T.astype(rows.dtype, order="C")
-    out = np.empty(len(rows), dtype=np.int64)
     size = int(np.clip(2**20 // len(centres), 64, 4 * BATCH))
 
     def span(start: int, stop: int) -> None:
         score = np.empty((min(size, stop - start), len(centres)), dtype=rows.dtype)
         for low in range(start, stop, size):
             high = min(low + size, stop)
-            np.matmul(rows[low:high], right, out=score[: high - low])
-            score[: high - low].argmax(axis=1, out=out[low:high])
+            visit(low, high, np.matmul(rows[low:high], right, out=score[: high - low]))
 
-    if len(rows) * len(centres) > SMALL:
+    total = len(rows) * len(centres)
+    if total > SMALL:
         map_spans(span, len(rows), n_workers())
+    elif total * right.shape[0] < TINY:
+        span(0, len(rows))
     else:  # waking BLAS's threads would take longer than the product
         with single_threaded_blas():
             span(0, len(rows))
-    return out
 
 
 def group_sums(values: FloatArray, labels: FloatArray, mass: FloatArray, k: int) -> FloatArray:
     """Σ mass · values (k, f) over the rows of each label."""
     sums = csc_matrix((mass, labels, np.arange(len(labels) + 1)), shape=(k, len(labels)))
     return np.asarray(sums @ values)
-
-
-def settled(
-    cloud: Cloud, centres: FloatArray, steps: int, gain: float = 0.0
-) -> tuple[FloatArray, FloatArray]:
-    """Lloyd's iterations (Lloyd 1982): centres (k, d) and labels (n,), in the cloud's coordinates.
-
-    They end after so many steps, or when no more than a share ``gain`` of the rows moves. A centre
-    without rows stays where it is.
-    """
-    k = len(centres)
-    labels = nearest_of(cloud.single, centres)
-    for _ in range(steps):
-        mass = np.bincount(labels, weights=cloud.mass, minlength=k)
-        total = group_sums(cloud.single[:, :-1], labels, cloud.mass, k)
-        centres = np.where(mass[:, None] > 0, total / np.maximum(mass, 1e-300)[:, None], centres)
-        before, labels = labels, nearest_of(cloud.single, centres)
-        if np.count_nonzero(before != labels) <= gain * cloud.n:
-            break
-    return centres, labels

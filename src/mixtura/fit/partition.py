@@ -1,15 +1,16 @@
-"""k-means for many rows: seeds from all of them, Lloyd's iterations on a draw, one last pass.
+"""k-means for many rows: seeds from all of them, passes over a draw, one last pass over all.
 
 Centres are means, and a mean of forty rows is known to a sixth of the spread: more rows than
 that per centre refine it less than they cost. EM does the rest. Seeds are drawn from all rows, so
-that a small cluster far from the others has its centre though no row of it be in the draw.
+that a small cluster far from the others has its centre, which only idle centres lose.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mixtura.fit.nearest import Cloud, nearest_of, settled
+from mixtura.fit.moving import moving
+from mixtura.fit.nearest import Cloud, nearest_of
 from mixtura.fit.seeding import seeds
 from mixtura.typing import FloatArray
 
@@ -23,7 +24,6 @@ def partition(
     rng: np.random.Generator,
     *,
     draw: int,
-    steps: int,
 ) -> FloatArray:
     """Labels (n,) of rows, fewer than k of them only where fewer than k rows differ.
 
@@ -36,15 +36,14 @@ def partition(
     k : int
     rng : Generator
     draw : int
-        Rows on which Lloyd's iterations run.
-    steps : int
-        How many of these, at most.
+        Rows on which centres are bettered; 0 for the seeds as they are.
     """
     cloud = Cloud(x, weight)
     centres = cloud.points(seeds(cloud, k, rng))
-    if steps > 0:
-        centres, _ = settled(_drawn(cloud, draw, rng), centres, steps, gain=1e-3)
-    labels = nearest_of(cloud.single, centres)
+    dtype = cloud.precision(centres)
+    if draw > 0:
+        centres = moving(_drawn(cloud, draw, rng), centres, rng, dtype=dtype)
+    labels = nearest_of(cloud.lifted(dtype), centres)
     empty = np.flatnonzero(np.bincount(labels, minlength=len(centres)) == 0)
     if len(empty):
         distance = cloud.squared(centres, labels)

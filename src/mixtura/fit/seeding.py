@@ -124,8 +124,8 @@ class _Draw:
             for c in centres:
                 values = np.minimum(values, self._cloud.squared(c[None], _zeros(self._cloud.n)))
         else:
-            rows = self._cloud.single if dtype == np.float32 else self._cloud.lifted(dtype)
-            values = self._cloud.squared(centres, nearest_of(rows, centres))
+            labels = nearest_of(self._cloud.lifted(dtype), centres)
+            values = self._cloud.squared(centres, labels)
         self._bound(np.minimum(values, self._stale))
 
 
