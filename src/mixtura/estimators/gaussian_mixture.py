@@ -36,6 +36,7 @@ from mixtura.fit.initialise import STARTS, model_from_start
 from mixtura.fit.model import GaussianModel
 from mixtura.fit.search import SearchResult, make_floor, search
 from mixtura.fit.steps import batch_step
+from mixtura.fit.subsample import subsampled
 from mixtura.mixture import measured
 from mixtura.mixture.convert import precision_factors, sklearn_parameters
 from mixtura.sources import Rows
@@ -92,6 +93,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         Extrapolate EM's steps once they are small (Varadhan & Roland 2008); the likelihood still
         never falls. Slow fits need a third or a quarter of the passes; iterates are then no longer
         scikit-learn's.
+    subsample : int, str or (str, int), optional
+        Rows on which starts are made and fitted, or a search's trials; only the best of them is
+        then fitted on with all rows. A number of rows drawn at random; "random", "sensitivity" or
+        "thinning" (20,000 rows); or a pair such as ``("thinning", 50_000)``.
 
     Attributes
     ----------
@@ -150,6 +155,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         "rank": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "resp_init": ["array-like", None],
         "accelerate": ["boolean"],
+        "subsample": [Interval(Integral, 2, None, closed="left"), str, tuple, list, None],
     }
 
     def __init__(
@@ -172,6 +178,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         rank: int | str | None = None,
         resp_init: Any = None,
         accelerate: bool = False,
+        subsample: Any = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -190,6 +197,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.rank = rank
         self.resp_init = resp_init
         self.accelerate = accelerate
+        self.subsample = subsample
 
     # ---- fitting -----------------------------------------------------------------------------
     def fit(
@@ -324,6 +332,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             tol=self.tol,
             columns=getattr(self, "feature_names_in_", None),
             accelerate=self.accelerate,
+            subsample=self.subsample,
             callback=None if report is None else lambda progress: report(),
         )
         self._store(rows, result.fit, result)
@@ -341,6 +350,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         # A change of shape is a new start.
         resume = resume and (self._model.k, self._model.d) == (k, d)
         random_state = self._random_state()
+        some, given = rows, (self.weights_init, self.means_init, self.precisions_init)
+        if not resume and self.resp_init is None and any(part is None for part in given):
+            some = subsampled(rows, self.subsample, k, random_state)
+        step = squarem_step if self.accelerate or rows.creeps else batch_step
         best: Fit | None = None
         for start in range(1 if resume or self.resp_init is not None else self.n_init):
             self._say_start(start)
@@ -348,20 +361,30 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 # Not held here, so that a large start does not outlive the first iteration.
                 replace(self._model, structure=rule, floor=floor)
                 if resume
-                else self._start(rows, rule, floor, k, random_state),
-                rows,
+                else self._start(some, rule, floor, k, random_state),
+                some,
                 Dense(),
                 max_iter=self.max_iter,
                 tol=self.tol,
                 previous=self.lower_bound_ if resume else -np.inf,
                 callback=self._watch(report),
-                step=squarem_step if self.accelerate or rows.creeps else batch_step,
+                step=step,
             )
             self._say_end(fit)
             if best is None or fit.objective > best.objective:
                 best = fit
         if best is None:
             raise AssertionError("at least one start is made")
+        if some is not rows:
+            best = run(
+                best.model,
+                rows,
+                Dense(),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                callback=self._watch(report),
+                step=step,
+            )
         self._store(rows, best, None)
 
     def _start(

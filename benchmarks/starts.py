@@ -1,0 +1,191 @@
+"""What starts and subsamples are worth: held-out log-likelihood against time.
+
+``python -m benchmarks.starts`` makes two tables on rows of real structure (the digits' smoothed
+bootstrap, and letters' shapes in 16 columns), and writes them to ``results/starts.md`` and
+``.json``. *Starts*: one start, one EM iteration after it, and the fit to its end, against
+scikit-learn's starts on the same data. *Subsamples*: the mixture that EM fits on a weighted
+subsample alone, by the way it was drawn, beside the one of all rows. Seconds are processor time
+over all threads, medians over seeds; log-likelihoods are nats a row on rows held out, means over
+seeds with their standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import stamp
+from benchmarks.workloads import bootstrap
+
+Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+RESULTS = Path(__file__).parent / "results"
+HELD = 20_000
+
+
+def digits(n: int, d: int) -> tuple[Floats, Floats]:
+    """Rows to fit and rows held out."""
+    x = bootstrap(n + HELD, d, np.random.default_rng(0))
+    return x[:n], x[n:]
+
+
+def table(path: Path) -> tuple[Floats, Floats]:
+    """The columns of a CSV with a header whose values are all numbers; a fifth is held out."""
+    with gzip.open(path, "rt", encoding="utf8") as file:
+        cells = np.genfromtxt(file, delimiter=",", skip_header=1)
+    x = cells[:, ~np.isnan(cells).any(axis=0)]
+    x = x + np.random.default_rng(1).uniform(-0.5, 0.5, x.shape)  # whole numbers would collapse
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    held = np.random.default_rng(0).random(len(x)) < 0.2
+    return x[~held], x[held]
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """A result, and the processor time that it took."""
+    began = time.process_time()
+    found = work()
+    return found, time.process_time() - began
+
+
+def starts(x: Floats, held: Floats, k: int, kind: str, floor: float, seeds: int) -> list[Any]:
+    """One row per start: seconds of the start and of an iteration, log-likelihoods held out."""
+    from sklearn.cluster import KMeans, kmeans_plusplus
+
+    from mixtura.covariance import Added, structure
+    from mixtura.fit import run
+    from mixtura.fit.engines import Dense
+    from mixtura.fit.initialise import STARTS, model_from_start
+    from mixtura.sources import Rows
+
+    def single(seed: int) -> Any:
+        labels = np.full(len(x), -1)
+        labels[kmeans_plusplus(x, k, random_state=seed)[1]] = np.arange(k)
+        return labels
+
+    rows, rule = Rows(x), structure(kind, None, x.shape[1])
+    ways: dict[str, Callable[[int], Any]] = {
+        "k-means++": lambda seed: STARTS["k-means++"](rows, k, seed),
+        "scikit-learn's k-means++": single,
+        "kmeans": lambda seed: STARTS["kmeans"](rows, k, seed),
+        "scikit-learn's kmeans": lambda seed: KMeans(k, n_init=1, random_state=seed).fit(x).labels_,
+    }
+    out = []
+    for name, way in ways.items():
+        spent, ends = [], []
+        for seed in range(seeds):
+            labels, first = timed(lambda way=way, seed=seed: way(seed))
+            model, second = timed(
+                lambda labels=labels: model_from_start(rows, labels, k, rule, Added(floor))
+            )
+            fit, third = timed(
+                lambda model=model: run(model, rows, Dense(), max_iter=100, tol=1e-3)
+            )
+            spent.append((first + second, third / fit.n_iter, first + second + third, fit.n_iter))
+            mixture = fit.model.mixture()
+            ends.append((fit.objective, float(mixture.log_density(held).mean())))
+        out.append({"start": name, "seconds": np.median(spent, axis=0), "ends": np.array(ends)})
+    return out
+
+
+def subsamples(
+    x: Floats, held: Floats, k: int, kind: str, floor: float, sizes: list[int], seeds: int
+) -> list[Any]:
+    """One row per way and size: seconds of the draw and of the fit, log-likelihood held out."""
+    from mixtura.covariance import Added, structure
+    from mixtura.fit import run
+    from mixtura.fit.engines import Dense
+    from mixtura.fit.initialise import STARTS, model_from_start
+    from mixtura.fit.subsample import SUBSAMPLES, subsampled
+    from mixtura.sources import Rows
+
+    rows, rule = Rows(x), structure(kind, None, x.shape[1])
+    out = []
+    cells: list[Any] = [(name, size) for size in sizes for name in SUBSAMPLES]
+    for way in [*cells, None]:
+        spent, ends = [], []
+        for seed in range(seeds):
+            some, first = timed(lambda way=way, seed=seed: subsampled(rows, way, k, seed))
+
+            def fitted(some: Any = some, seed: int = seed) -> Any:
+                labels = STARTS["kmeans"](some, k, seed)
+                model = model_from_start(some, labels, k, rule, Added(floor))
+                return run(model, some, Dense(), max_iter=100, tol=1e-3)
+
+            fit, second = timed(fitted)
+            spent.append((first, second))
+            ends.append(float(fit.model.mixture().log_density(held).mean()))
+        name, size = way or ("all rows", len(x))
+        out.append({"way": name, "rows": size, "seconds": np.median(spent, axis=0), "ends": ends})
+    return out
+
+
+def spread(values: Any) -> str:
+    """Mean and standard error."""
+    values = np.asarray(values)
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return f"{values.mean():.4f} ± {error:.4f}"
+
+
+def main() -> None:
+    """Measure, print and write."""
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.starts", description=__doc__)
+    parser.add_argument("--table", type=Path, help="a CSV (.gz) of numbers, the second data set")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few rows: a trial")
+    options = parser.parse_args()
+    n = 20_000 if options.quick else 100_000
+    marks = stamp(None, None, options.seeds)
+    lines = [f"Measured on {marks['date']} at commit {marks['commit']}; {marks['cpu']}.", ""]
+    data: dict[str, Any] = {"stamp": marks, "starts": [], "subsamples": []}
+    lines += [
+        "| data | k, structure | start | start, s | iteration, s | whole fit, s | iterations "
+        "| fitted rows | held out |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    cells = [("digits, 16 columns", digits(n, 16), 64, "full", 1e-4)]
+    cells += [
+        ("digits, 32 columns", digits(n // 2, 32), 50 if options.quick else 500, "diag", 1e-3)
+    ]
+    for name, (x, held), k, kind, floor in cells:
+        for row in starts(x, held, k, kind, floor, options.seeds):
+            a, b, c, its = row["seconds"]
+            data["starts"].append({"data": name, "k": k, **row})
+            lines.append(
+                f"| {name}, {len(x)} rows | {k} {kind} | {row['start']} | {a:.3g} | {b:.3g} "
+                f"| {c:.3g} | {its:.0f} | {spread(row['ends'][:, 0])} "
+                f"| {spread(row['ends'][:, 1])} |"
+            )
+            print(lines[-1], flush=True)
+    lines += ["", "| data | k, structure | drawn | rows | draw, s | fit, s | held out |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    more: list[Any] = [("digits, 8 columns", digits(n, 8), 20, "full", 1e-4, [2000, 8000])]
+    more += [("digits, 32 columns", digits(n, 32), 50, "diag", 1e-3, [2000, 8000])]
+    if options.table is not None:
+        more += [(options.table.name.split(".")[0], table(options.table), 20, "full", 1e-4, [2000])]
+    for name, (x, held), k, kind, floor, sizes in more:
+        for row in subsamples(x, held, k, kind, floor, sizes, 3 * options.seeds):
+            a, b = row["seconds"]
+            data["subsamples"].append({"data": name, "k": k, **row})
+            lines.append(
+                f"| {name}, {len(x)} rows | {k} {kind} | {row['way']} | {row['rows']} | {a:.3g} "
+                f"| {b:.3g} | {spread(row['ends'])} |"
+            )
+            print(lines[-1], flush=True)
+    print("\n".join(lines))
+    if not options.quick:
+        RESULTS.joinpath("starts.md").write_text("\n".join(lines) + "\n", encoding="utf8")
+        text = json.dumps(data, indent=1, default=lambda value: np.asarray(value).tolist())
+        RESULTS.joinpath("starts.json").write_text(text + "\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
