@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 
 from mixtura.arrays.parallel import each_batch
 from mixtura.fit.first import model_from_start
+from mixtura.fit.moving import BRIEF, LONG
 from mixtura.fit.partition import partition
 from mixtura.sources import Rows
 from mixtura.typing import FloatArray
@@ -32,8 +33,8 @@ Start: TypeAlias = Any
 
 #: Distinct rows, and rows × components, from which starts are our own fast ones.
 MANY, MUCH = 20_000, 1_000_000
-#: Rows per centre on which fast starts better their seeds, and at least so many rows in all.
-KMEANS, SEEDS, LEAST = 40, 10, 10_000
+#: Rows per centre on which fast starts better their seeds, and how; at least so many rows in all.
+KMEANS, SEEDS, LEAST = (40, LONG), (10, BRIEF), 10_000
 
 
 def merged(rows: Rows) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
@@ -92,7 +93,7 @@ def kmeans(rows: Rows, k: int, random_state: Any) -> Start:
     if len(x) < k:  # fewer distinct rows than components: the rest start empty-handed
         return kmeans_seeds(rows, k, random_state)
     if _much(x, k):
-        return _scattered(_partition(x, weight, k, random_state, KMEANS), place)
+        return _scattered(_partition(x, weight, k, random_state, *KMEANS), place)
     model = KMeans(n_clusters=k, n_init=1, random_state=random_state)
     return _scattered(model.fit(x, sample_weight=weight).labels_, place)
 
@@ -100,11 +101,11 @@ def kmeans(rows: Rows, k: int, random_state: Any) -> Start:
 def kmeans_seeds(rows: Rows, k: int, random_state: Any) -> Start:
     """One row per component, drawn by scikit-learn's k-means++.
 
-    Where there is much: every row with the nearest of our own, after three steps on a draw.
+    Where there is much: every row with the nearest of our own, bettered on a draw.
     """
     x, weight, place = merged(rows)
     if _much(x, k):
-        return _scattered(_partition(x, weight, k, random_state, SEEDS), place)
+        return _scattered(_partition(x, weight, k, random_state, *SEEDS), place)
     count = min(k, len(x))
     _, chosen = kmeans_plusplus(x, count, sample_weight=weight, random_state=random_state)
     return _seeds(chosen, k, len(x), place, random_state)
@@ -116,11 +117,16 @@ def _much(x: FloatArray, k: int) -> bool:
 
 
 def _partition(
-    x: FloatArray, weight: FloatArray | None, k: int, random_state: Any, each: int
+    x: FloatArray,
+    weight: FloatArray | None,
+    k: int,
+    random_state: Any,
+    each: int,
+    shares: tuple[float, ...],
 ) -> FloatArray:
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
     draw = max(each * k, LEAST)
-    return partition(x, weight, k, np.random.default_rng(seed), draw=draw)
+    return partition(x, weight, k, np.random.default_rng(seed), draw=draw, shares=shares)
 
 
 def random_rows(rows: Rows, k: int, random_state: Any) -> Start:

@@ -17,10 +17,11 @@ import numpy as np
 from mixtura.fit.nearest import Cloud, group_sums, scores
 from mixtura.typing import FloatArray
 
-__all__ = ["SHARES", "moving"]
+__all__ = ["BRIEF", "LONG", "moving"]
 
-#: Shares of the centres that the passes move.
-SHARES = (0.2, 0.15, 0.1, 0.08, 0.05, 0.02, 0.0, 0.0)
+#: Shares of the centres that the passes move: a few passes, and more.
+BRIEF = (0.2, 0.15, 0.1, 0.08, 0.05, 0.02, 0.0, 0.0)
+LONG = (0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05, 0.03, 0.02, 0.0, 0.0)
 
 
 def moving(
@@ -28,7 +29,7 @@ def moving(
     centres: FloatArray,
     rng: np.random.Generator,
     *,
-    shares: tuple[float, ...] = SHARES,
+    shares: tuple[float, ...] = LONG,
     dtype: Any = np.float32,
 ) -> FloatArray:
     """Better centres (k, d), in the cloud's coordinates.

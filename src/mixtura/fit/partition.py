@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixtura.fit.moving import moving
+from mixtura.fit.moving import LONG, moving
 from mixtura.fit.nearest import Cloud, nearest_of
 from mixtura.fit.seeding import seeds
 from mixtura.typing import FloatArray
@@ -24,6 +24,7 @@ def partition(
     rng: np.random.Generator,
     *,
     draw: int,
+    shares: tuple[float, ...] = LONG,
 ) -> FloatArray:
     """Labels (n,) of rows, fewer than k of them only where fewer than k rows differ.
 
@@ -37,12 +38,14 @@ def partition(
     rng : Generator
     draw : int
         Rows on which centres are bettered; 0 for the seeds as they are.
+    shares : tuple of float
+        See ``moving``.
     """
     cloud = Cloud(x, weight)
     centres = cloud.points(seeds(cloud, k, rng))
     dtype = cloud.precision(centres)
     if draw > 0:
-        centres = moving(_drawn(cloud, draw, rng), centres, rng, dtype=dtype)
+        centres = moving(_drawn(cloud, draw, rng), centres, rng, shares=shares, dtype=dtype)
     labels = nearest_of(cloud.lifted(dtype), centres)
     empty = np.flatnonzero(np.bincount(labels, minlength=len(centres)) == 0)
     if len(empty):
