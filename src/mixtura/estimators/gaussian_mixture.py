@@ -95,8 +95,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         scikit-learn's.
     subsample : int, str or (str, int), optional
         Rows on which starts are made and fitted, or a search's trials; only the best of them is
-        then fitted on with all rows. A number of rows drawn at random; "random", "sensitivity" or
-        "thinning" (20,000 rows); or a pair such as ``("thinning", 50_000)``.
+        then fitted on with all rows. A number of rows, drawn by sensitivity; "sensitivity",
+        "thinning" or "random" (20,000 rows); or a pair such as ``("thinning", 50_000)``.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from mixtura.typing import FloatArray
 __all__ = ["halved", "thinned"]
 
 #: Rows of a block, blocks that are halved side by side, and rounds at most.
-BLOCK, ABREAST, ROUNDS = 256, 16, 4
+BLOCK, ABREAST, ROUNDS = 512, 8, 4
 #: Probability with which the threshold may be passed, as kernel thinning counts it.
 DELTA = 0.5
 
