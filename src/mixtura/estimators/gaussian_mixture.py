@@ -37,6 +37,7 @@ from mixtura.fit.model import GaussianModel
 from mixtura.fit.precision import PRECISIONS, run_in
 from mixtura.fit.search import SearchResult, make_floor, search
 from mixtura.fit.steps import batch_step
+from mixtura.fit.subsample import subsampled
 from mixtura.mixture import measured
 from mixtura.mixture.convert import precision_factors, sklearn_parameters
 from mixtura.sources import Rows
@@ -100,6 +101,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         in any case, and float32 is not used where its digits would not suffice.
     engine : {"auto", "dense"}, default="auto"
         How rows are visited. "dense" evaluates every row under every component.
+    subsample : int, str or (str, int), optional
+        Rows on which starts are made and fitted, or a search's trials; only the best of them is
+        then fitted on with all rows. A number of rows, drawn by sensitivity; "sensitivity",
+        "thinning" or "random" (20,000 rows); or a pair such as ``("thinning", 50_000)``.
 
     Attributes
     ----------
@@ -160,6 +165,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         "accelerate": ["boolean"],
         "precision": [StrOptions(set(PRECISIONS))],
         "engine": [StrOptions(set(ENGINES))],
+        "subsample": [Interval(Integral, 2, None, closed="left"), str, tuple, list, None],
     }
 
     def __init__(
@@ -184,6 +190,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         accelerate: bool = False,
         precision: str = "double",
         engine: str = "auto",
+        subsample: Any = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -204,6 +211,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.accelerate = accelerate
         self.precision = precision
         self.engine = engine
+        self.subsample = subsample
 
     # ---- fitting -----------------------------------------------------------------------------
     def fit(
@@ -339,6 +347,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             columns=getattr(self, "feature_names_in_", None),
             accelerate=self.accelerate,
             precision=self.precision,
+            subsample=self.subsample,
             callback=None if report is None else lambda progress: report(),
         )
         self._store(rows, result.fit, result)
@@ -356,6 +365,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         # A change of shape is a new start.
         resume = resume and (self._model.k, self._model.d) == (k, d)
         random_state = self._random_state()
+        some, given = rows, (self.weights_init, self.means_init, self.precisions_init)
+        if not resume and self.resp_init is None and any(part is None for part in given):
+            some = subsampled(rows, self.subsample, k, random_state)
+        step = squarem_step if self.accelerate or rows.creeps else batch_step
         best: Fit | None = None
         for start in range(1 if resume or self.resp_init is not None else self.n_init):
             self._say_start(start)
@@ -364,20 +377,31 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 # Not held here, so that a large start does not outlive the first iteration.
                 replace(self._model, structure=rule, floor=floor)
                 if resume
-                else self._start(rows, rule, floor, k, random_state),
-                rows,
+                else self._start(some, rule, floor, k, random_state),
+                some,
                 ENGINES[self.engine](),
                 max_iter=self.max_iter,
                 tol=self.tol,
                 previous=self.lower_bound_ if resume else -np.inf,
                 callback=self._watch(report),
-                step=squarem_step if self.accelerate or rows.creeps else batch_step,
+                step=step,
             )
             self._say_end(fit)
             if best is None or fit.objective > best.objective:
                 best = fit
         if best is None:
             raise AssertionError("at least one start is made")
+        if some is not rows:
+            best = run_in(
+                self.precision,
+                best.model,
+                rows,
+                ENGINES[self.engine](),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                callback=self._watch(report),
+                step=step,
+            )
         self._store(rows, best, None)
 
     def _start(

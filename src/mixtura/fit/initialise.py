@@ -19,12 +19,11 @@ import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils import check_random_state
 
-from mixtura.covariance import Floor, Structure
-from mixtura.covariance.observed import observed
-from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
-from mixtura.fit.model import GaussianModel, gather
+from mixtura.arrays.parallel import each_batch
+from mixtura.fit.first import model_from_start
+from mixtura.fit.moving import BRIEF, LONG
+from mixtura.fit.partition import partition
 from mixtura.sources import Rows
-from mixtura.statistics import Statistics
 from mixtura.typing import FloatArray
 
 __all__ = ["STARTS", "Start", "deterministic", "model_from_start", "nearest"]
@@ -32,34 +31,53 @@ __all__ = ["STARTS", "Start", "deterministic", "model_from_start", "nearest"]
 #: Labels (n,), −1 where a row belongs to none, or responsibilities (n, k).
 Start: TypeAlias = Any
 
+#: Distinct rows, and rows × components, from which starts are our own fast ones.
+MANY, MUCH = 20_000, 1_000_000
+#: Rows per centre on which fast starts better their seeds, and how; at least so many rows in all.
+KMEANS, SEEDS, LEAST = (40, LONG), (10, BRIEF), 10_000
+
 
 def merged(rows: Rows) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
     """Distinct rows, their summed weights, and for each row its place among them.
 
     Weights are None where all are equal; places are None where no row was merged or dropped.
     """
-    x = rows.x  # where cells are missing, NaN is equal to NaN
     weight = np.ones(rows.n) if rows.weight is None else rows.weight
-    bits = (x + 0.0).view(np.uint64 if x.dtype == np.float64 else np.uint32)  # −0 becomes 0
-    key = np.zeros(rows.n, dtype=np.uint64)
-    for column in bits.T:
-        key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        key ^= key >> np.uint64(29)
+    key = _keys(rows.x)  # where cells are missing, NaN is equal to NaN
+    ordered = np.sort(key)
+    if (weight == weight[0]).all() and not (ordered[1:] == ordered[:-1]).any():
+        return rows.points, None, None
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     total = np.bincount(inverse, weights=weight)
     present = total > 0
-    if len(first) == rows.n and bool((weight == weight[0]).all()):
-        return rows.points, None, None
     values = rows.points[first]
     if bool((total[present] == total[present][0]).all()):
         order = np.argsort(first, kind="stable")  # equal weights: in order of appearance
-    else:
+    elif len(first) < MANY:
         order = np.lexsort(values.T[::-1])
+    else:
+        order = np.arange(len(first))  # by their keys, which is an order of values too
     order = order[present[order]]
     place = np.full(len(first), -1)
     place[order] = np.arange(len(order))
     equal = bool((total[order] == total[order][0]).all())
     return values[order], None if equal else total[order], place[inverse]
+
+
+def _keys(x: FloatArray) -> FloatArray:
+    """A number (n,) for each row, equal where rows are."""
+    kind = np.uint64 if x.dtype == np.float64 else np.uint32
+    out = np.zeros(len(x), dtype=np.uint64)
+
+    def batch(start: int, stop: int) -> None:
+        key = out[start:stop]
+        for column in np.ascontiguousarray(x[start:stop].T + 0.0).view(kind):  # −0 becomes 0
+            key ^= column
+            key *= np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(29)
+
+    each_batch(batch, len(x), 4096)
+    return out
 
 
 def _scattered(labels: FloatArray, place: FloatArray | None) -> FloatArray:
@@ -70,20 +88,45 @@ def _scattered(labels: FloatArray, place: FloatArray | None) -> FloatArray:
 
 
 def kmeans(rows: Rows, k: int, random_state: Any) -> Start:
-    """Labels of scikit-learn's k-means."""
+    """Labels of k-means: scikit-learn's, or ``partition`` where there is much."""
     x, weight, place = merged(rows)
     if len(x) < k:  # fewer distinct rows than components: the rest start empty-handed
         return kmeans_seeds(rows, k, random_state)
+    if _much(x, k):
+        return _scattered(_partition(x, weight, k, random_state, *KMEANS), place)
     model = KMeans(n_clusters=k, n_init=1, random_state=random_state)
     return _scattered(model.fit(x, sample_weight=weight).labels_, place)
 
 
 def kmeans_seeds(rows: Rows, k: int, random_state: Any) -> Start:
-    """One row per component, drawn by scikit-learn's k-means++."""
+    """One row per component, drawn by scikit-learn's k-means++.
+
+    Where there is much: every row with the nearest of our own, bettered on a draw.
+    """
     x, weight, place = merged(rows)
+    if _much(x, k):
+        return _scattered(_partition(x, weight, k, random_state, *SEEDS), place)
     count = min(k, len(x))
     _, chosen = kmeans_plusplus(x, count, sample_weight=weight, random_state=random_state)
     return _seeds(chosen, k, len(x), place, random_state)
+
+
+def _much(x: FloatArray, k: int) -> bool:
+    """Whether scikit-learn's starts would take long; distinct rows count, however weighted."""
+    return len(x) >= MANY and len(x) * k >= MUCH
+
+
+def _partition(
+    x: FloatArray,
+    weight: FloatArray | None,
+    k: int,
+    random_state: Any,
+    each: int,
+    shares: tuple[float, ...],
+) -> FloatArray:
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    draw = max(each * k, LEAST)
+    return partition(x, weight, k, np.random.default_rng(seed), draw=draw, shares=shares)
 
 
 def random_rows(rows: Rows, k: int, random_state: Any) -> Start:
@@ -184,101 +227,3 @@ STARTS: dict[str, Callable[[Rows, int, Any], Start]] = {
     "random_from_data": random_rows,
     "deterministic": deterministic,
 }
-
-
-def model_from_start(
-    rows: Rows, start: Start, k: int, structure: Structure, floor: Floor
-) -> GaussianModel:
-    """The first model: one M-step from labels (n,) or responsibilities (n, k).
-
-    Moments are taken about each component's own mean, so that tight clusters far from the
-    origin keep their digits.
-    """
-    anchor = rows.mean().astype(rows.x.dtype).astype(np.float64)
-    if rows.ground is None:
-        means, mass = _start_means(rows, start, k, anchor)
-    covariance = None
-    for _ in range(structure.start_passes):
-        kind = structure.kind(covariance, rows.d)
-        if rows.ground is None:
-            stats = _start_statistics(rows, start, means, kind, anchor)
-        else:
-            stats = _measured_statistics(rows, start, k, kind)
-            means, mass = stats.means(), stats.mass
-        try:
-            covariance = structure.fit(stats, covariance, floor)
-            covariance.logdet  # noqa: B018
-        except NotPositiveDefiniteError:
-            raise IllDefinedCovarianceError from None
-    if covariance is None:
-        raise AssertionError("a structure starts with at least one pass")
-    mass = mass + 10 * np.finfo(np.float64).eps
-    return GaussianModel(mass / mass.sum(), means, covariance, structure, floor, anchor)
-
-
-def _measured_statistics(rows: Rows, start: Start, k: int, kind: Any) -> Statistics:
-    """The same for measured rows, expected under the ground that starts stand on."""
-    means, covariance = rows.ground.components(k)
-    components = observed(means, covariance, rows.channel)
-    weight = np.ones(rows.n) if rows.weight is None else rows.weight
-    parts: Any = None
-    for low in range(0, rows.n, 8192):
-        batch = rows.batch(low, min(low + 8192, rows.n))
-        cut = start[low : low + 8192]
-        resp = (cut[:, None] == np.arange(k)).astype(np.float64) if cut.ndim == 1 else cut
-        resp = resp * weight[low : low + 8192, None]
-        part = components.statistics(batch.x, batch.channel, resp, kind)
-        parts = part if parts is None else parts.absorb(part)
-    return parts  # type: ignore[no-any-return]
-
-
-def _groups(start: Start, k: int) -> Any:
-    """For each component the rows that belong to it, from labels."""
-    order = np.argsort(start, kind="stable")
-    bounds = np.searchsorted(start[order], np.arange(k + 1))
-    return [order[bounds[j] : bounds[j + 1]] for j in range(k)]
-
-
-def _start_means(
-    rows: Rows, start: Start, k: int, anchor: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    weight = np.ones(rows.n) if rows.weight is None else rows.weight
-    total, mass = np.zeros((k, rows.d)), np.zeros(k)
-    if start.ndim == 1:
-        for j, inside in enumerate(_groups(start, k)):
-            mass[j] = weight[inside].sum()
-            total[j] = weight[inside] @ (rows.x[inside] - anchor)
-    else:
-        for low in range(0, rows.n, 8192):
-            cut = slice(low, low + 8192)
-            r = start[cut] * weight[cut, None]
-            mass += r.sum(axis=0)
-            total += r.T @ (rows.x[cut] - anchor)
-    return anchor + total / (mass + 10 * np.finfo(np.float64).eps)[:, None], mass
-
-
-def _start_statistics(
-    rows: Rows, start: Start, means: FloatArray, kind: Any, anchor: FloatArray
-) -> Statistics:
-    weight = np.ones(rows.n) if rows.weight is None else rows.weight
-    own = means - anchor
-    if start.ndim == 2:
-        parts: Any = None
-        for low in range(0, rows.n, 8192):
-            cut = slice(low, low + 8192)
-            x = rows.x[cut].astype(np.float64) - anchor
-            part = gather(x, start[cut] * weight[cut, None], kind, anchor, own)
-            parts = part if parts is None else parts.absorb(part)
-        return parts  # type: ignore[no-any-return]
-    k, d = means.shape
-    mass, first = np.zeros(k), np.zeros((k, d))
-    second = np.zeros((1 if kind.pooled else k, kind.size(d)))
-    for j, inside in enumerate(_groups(start, k)):
-        for low in range(0, len(inside), 8192):
-            part_rows = inside[low : low + 8192]
-            r = weight[part_rows]
-            diff = rows.x[part_rows] - means[j]
-            mass[j] += r.sum()
-            first[j] += r @ diff
-            second[0 if kind.pooled else j] += kind.gather_one(r, diff, j)
-    return Statistics(mass, mass.copy(), first, second, means, kind)

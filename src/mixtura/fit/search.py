@@ -30,6 +30,7 @@ from mixtura.fit.model import GaussianModel
 from mixtura.fit.precision import run_in
 from mixtura.fit.recover import on_floor, split_widest
 from mixtura.fit.steps import batch_step
+from mixtura.fit.subsample import subsampled
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.sources.rows import balanced
@@ -118,6 +119,7 @@ def search(
     columns: Any = None,
     accelerate: bool = False,
     precision: str = "double",
+    subsample: Any = None,
     callback: Callable[[Progress], Any] | None = None,
 ) -> SearchResult:
     """Fit a grid of mixtures and choose by BIC.
@@ -143,6 +145,9 @@ def search(
         See ``fit.accelerate``.
     precision : {"double", "mixed", "single"}
         See ``fit.precision``.
+    subsample : int, str or (str, int), optional
+        Weighted rows on which the trials are fitted; see ``fit.subsample``. They are scored on all
+        rows, and the best is fitted on with all.
     callback : callable (Progress) -> Any
         Returning True ends the search with the best fit so far; exceptions that it raises
         (KeyboardInterrupt among them) end it without.
@@ -154,10 +159,11 @@ def search(
     """
     rows = grounded(replace(rows, weight=balanced(rows.weight)))
     floor = make_floor(reg_covar, rows)
-    counts, patient = _counts(n_components, rows)
+    some = subsampled(rows, subsample, _largest(n_components), seed)
+    counts, patient = _counts(n_components, some)
     names = _structures(covariance_type, rows.d)
     step = squarem_step if accelerate or rows.creeps else batch_step
-    hunt = _Hunt(rows, floor, rank, seed, n_init, max_iter, tol, columns, step, callback)
+    hunt = _Hunt(rows, some, floor, rank, seed, n_init, max_iter, tol, columns, step, callback)
     hunt.precision = precision
     scale = np.minimum(np.sqrt(rows.variance()), 10 * rows.robust_scale())
     hunt.limit = Clipped(scale) if (scale > 0).all() else None
@@ -191,6 +197,12 @@ def search(
         note = f"the best has {counts[-1]} components, the most that were tried"
         return replace(result, notes=(*result.notes, note))
     return result
+
+
+def _largest(n_components: Any) -> int:
+    """The most components that are asked for, as far as is known before the rows are."""
+    counts = [n_components] if isinstance(n_components, int | np.integer) else n_components
+    return MOST if isinstance(counts, str) else max((int(k) for k in counts), default=1)
 
 
 def make_floor(reg_covar: float | str | Floor, rows: Rows) -> Floor:
@@ -250,6 +262,7 @@ def _structures(covariance_type: Any, d: int) -> list[Any]:
 class _Hunt:
     """The state of one search: partitions by k, the last fit of each structure, the table."""
 
+    table: Rows
     rows: Rows
     floor: Floor
     rank: int | str | None
@@ -278,19 +291,18 @@ class _Hunt:
         fit: Fit | None = None
         total = np.nan
         try:
-            numbers = self.rows.n_numbers
+            numbers = self.rows.n_numbers * self.rows.n / self.table.n
             if k > 1 and 2 * n_parameters > numbers:
                 raise InputError(
                     f"{n_parameters} parameters are too many for the table's {numbers:.0f} numbers"
                 )
             fit = self._fit(k, rule, label)
-            _, total, _ = Dense().expect(fit.model, self.rows)
+            _, total, _ = Dense().expect(fit.model, self.table)
             kept = fit.model.k
             if kept < k:
                 raise InputError(f"collapsed to {kept} components; ask for fewer")
             n_parameters = fit.model.n_parameters
-            mean = total / self.rows.total_weight
-            score, error = bic(mean * self.rows.n_meant, n_parameters, self.rows.n_meant), None
+            score, error = self._bic(total, n_parameters), None
             degenerate = self._degenerate(fit.model)
             if degenerate is not None:
                 # The likelihood is then as high as the floor is low, and BIC means nothing.
@@ -302,7 +314,7 @@ class _Hunt:
             k,
             label,
             score,
-            np.nan if fit is None else total / self.rows.total_weight,
+            np.nan if fit is None else total / self.table.total_weight,
             n_parameters,
             0 if fit is None else fit.n_iter,
             fit is not None and fit.converged,
@@ -314,6 +326,11 @@ class _Hunt:
         if fit is not None:
             self._tell(Step(fit.n_iter, fit.objective, fit.model), k, label, trial)
         return trial
+
+    def _bic(self, total: float, n_parameters: int) -> float:
+        """BIC of a total log-likelihood of all rows."""
+        n = self.table.n_meant
+        return bic(total / self.table.total_weight * n, n_parameters, n)
 
     def _degenerate(self, model: GaussianModel) -> int | None:
         """The first component that lies on the floor."""
@@ -434,6 +451,8 @@ class _Hunt:
             )
         if fit is None:
             raise AssertionError("fitted trials carry a fit")
+        if self.rows is not self.table:
+            fit = self._finish(fit, chosen)
         return SearchResult(
             fit.model.mixture(self.columns),
             tuple(self.trials),
@@ -442,6 +461,30 @@ class _Hunt:
             (*fit.notes, *doubts),
             fit,
         )
+
+    def _finish(self, fit: Fit, chosen: int) -> Fit:
+        """Carry a fit of the subsample on with all rows, and enter that in its trial."""
+        best, began = self.trials[chosen], time.perf_counter()
+        final = run_in(
+            self.precision,
+            fit.model,
+            self.table,
+            Dense(),
+            max_iter=self.max_iter,
+            tol=self.tol,
+            callback=lambda step: self._tell(step, best.n_components, best.covariance_type, None),
+            step=self.step,
+        )
+        _, total, _ = Dense().expect(final.model, self.table)
+        self.trials[chosen] = replace(
+            best,
+            bic=self._bic(total, final.model.n_parameters),
+            log_likelihood=total / self.table.total_weight,
+            n_iter=final.n_iter,
+            converged=final.converged,
+            seconds=best.seconds + time.perf_counter() - began,
+        )
+        return replace(final, notes=fit.notes + final.notes)
 
 
 def _height(fit: Fit) -> float:
