@@ -7,22 +7,22 @@ loops. What was not observed is masked: its row of B and its difference are 0, i
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mixtura.arrays.compiled import jit
 from mixtura.arrays.patterns import FAST, LOG_2PI, TINY, VAST
 from mixtura.typing import FloatArray
 
 __all__ = ["row_centres", "row_log_density", "row_moments"]
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _tile(p: int, d: int) -> int:
     """Rows side by side: few where their matrices are large."""
     return max(8, min(64, 8192 // (p * max(p, d)) // 8 * 8))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _load(
     y: FloatArray,
     variance: FloatArray,
@@ -56,7 +56,7 @@ def _load(
                     a[i, c, t] = operator[low + t, i, c]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _hold(
     cells: FloatArray,
     seen: FloatArray,
@@ -114,7 +114,7 @@ def _hold(
                     t[i, j, lane] += seen[i, lane] * seen[j, lane] * s[i, j, lane]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _factor(
     t: FloatArray, z: FloatArray, width: int, logdet: FloatArray, product: FloatArray
 ) -> bool:
@@ -155,7 +155,7 @@ def _factor(
     return True
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _loadings(t: FloatArray, width: int, lower: bool, w: FloatArray) -> None:
     """W = L⁻¹ B in the place of B; lower triangular where B is."""
     p, d = w.shape[0], w.shape[1]
@@ -169,7 +169,7 @@ def _loadings(t: FloatArray, width: int, lower: bool, w: FloatArray) -> None:
                 w[i, c, lane] *= t[i, i, lane]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def row_log_density(
     y: FloatArray,
     variance: FloatArray,
@@ -222,7 +222,7 @@ def row_log_density(
     return -1
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def row_moments(
     y: FloatArray,
     variance: FloatArray,
@@ -283,7 +283,7 @@ def row_moments(
     return -1
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def row_centres(
     y: FloatArray,
     variance: FloatArray,

@@ -12,9 +12,9 @@ lie along the innermost loops. Coordinates of ξ keep the digits of nearly singu
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mixtura.arrays.compiled import jit
 from mixtura.typing import FloatArray
 
 __all__ = ["group_centres", "group_log_density", "group_moments"]
@@ -28,7 +28,7 @@ TINY, VAST = 1e-70, 1e70
 FAST = {"reassoc", "contract", "nsz"}
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _observed(variance: FloatArray, index: FloatArray) -> int:
     """Write the positions of what was observed, and return how many there are."""
     count = 0
@@ -39,7 +39,7 @@ def _observed(variance: FloatArray, index: FloatArray) -> int:
     return count
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _factor(
     sigma: FloatArray,
     variance: FloatArray,
@@ -74,7 +74,7 @@ def _factor(
     return float(logdet + np.log(product))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _gather(
     y: FloatArray, low: int, high: int, index: FloatArray, count: int, cells: FloatArray
 ) -> None:
@@ -84,7 +84,7 @@ def _gather(
             cells[i, t - low] = y[t, index[i]]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _whiten(
     cells: FloatArray,
     start: int,
@@ -110,7 +110,7 @@ def _whiten(
             z[i, t] *= scale
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def _loadings(
     base: FloatArray,
     index: FloatArray,
@@ -133,7 +133,7 @@ def _loadings(
             w[i, c] *= scale
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _longest(starts: FloatArray) -> int:
     longest = 1
     for a in range(len(starts) - 1):
@@ -141,7 +141,7 @@ def _longest(starts: FloatArray) -> int:
     return longest
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def group_log_density(
     y: FloatArray,
     starts: FloatArray,
@@ -192,7 +192,7 @@ def group_log_density(
     return -1
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def group_moments(
     y: FloatArray,
     starts: FloatArray,
@@ -265,7 +265,7 @@ def group_moments(
     return -1
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@jit(fastmath=FAST)
 def group_centres(
     y: FloatArray,
     starts: FloatArray,

@@ -16,8 +16,8 @@ reference is the same function without compilation.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mixtura.arrays.compiled import jit
 from mixtura.typing import FloatArray
 
 __all__ = ["FEW", "rotate_axes", "value"]
@@ -30,7 +30,7 @@ FEW, SEARCHING = 40, 1
 TINY = 1e-300
 
 
-@njit(cache=True)
+@jit
 def _value(m, h, b, factor, power, c, s):  # type: ignore[no-untyped-def]
     """The objective of a pair at angle φ, c = cos φ, s = sin φ."""
     total = 0.0
@@ -46,7 +46,7 @@ def _value(m, h, b, factor, power, c, s):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@jit
 def _lowest(m, h, b, factor, power, low, high):  # type: ignore[no-untyped-def]
     """The angle of the lowest value between two, by golden section."""
     ratio = 0.6180339887498949
@@ -65,7 +65,7 @@ def _lowest(m, h, b, factor, power, low, high):  # type: ignore[no-untyped-def]
     return x1 if f1 <= f2 else x2
 
 
-@njit(cache=True)
+@jit
 def _newton(m, h, b, factor, power, at):  # type: ignore[no-untyped-def]
     """Three Newton steps from the angle ``at`` towards where the derivative vanishes."""
     for _ in range(3):
@@ -93,7 +93,7 @@ def _newton(m, h, b, factor, power, at):  # type: ignore[no-untyped-def]
     return at
 
 
-@njit(cache=True)
+@jit
 def rotate_axes(moments, axes, mass, power, max_sweeps, tol):  # type: ignore[no-untyped-def]
     """Turn the axes until no pair can be turned to lower the objective; works in place.
 
