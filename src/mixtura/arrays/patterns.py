@@ -17,7 +17,7 @@ import numpy as np
 from mixtura.arrays.compiled import jit
 from mixtura.typing import FloatArray
 
-__all__ = ["group_centres", "group_log_density", "group_moments"]
+__all__ = ["SIGNATURES", "group_centres", "group_log_density", "group_moments"]
 
 LOG_2PI = float(np.log(2 * np.pi))
 #: Rows in a tile, which stays in the nearest cache.
@@ -297,3 +297,13 @@ def group_centres(
                         total += w[i, c] * z[i, t]
                     out[low + start + t, c] = total
     return -1
+
+
+_TABLE, _STACK = "f8[:, ::1]", "f8[:, :, ::1]"
+_GROUPS = f"{_TABLE}, i8[::1], {_TABLE}, {_TABLE}, {_STACK}"  # y, starts, variance, means, sigma
+#: What ``compiled.warm`` compiles.
+SIGNATURES = {
+    "group_log_density": [f"i8({_GROUPS}, {_TABLE})"],
+    "group_moments": [f"i8({_GROUPS}, {_STACK}, {_TABLE}, {_TABLE}, {_STACK})"],
+    "group_centres": [f"i8({_GROUPS}, {_STACK}, {_TABLE})"],
+}

@@ -281,7 +281,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     ) -> FloatArray:
         x = as_rows(table(self, X, operators, reset=True, min_rows=2))
         weight = balanced(as_weights(sample_weight, len(x)))
-        rows = arrive(x, weight, noise, operators, censored, selection)
+        k = int(self.n_components) if isinstance(self.n_components, Integral) else 1
+        rows = arrive(x, weight, noise, operators, censored, selection, k=k)
         with managed(self):
             report = fit_context(self, X)
             if self._searches():
