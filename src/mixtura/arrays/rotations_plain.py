@@ -22,6 +22,13 @@ TINY = 1e-300
 FINER, LOOKS = 33, 2
 
 
+def _cos_sin(angles: FloatArray) -> tuple[FloatArray, FloatArray]:
+    return np.cos(angles)[:, None], np.sin(angles)[:, None]
+
+
+CIRCLE = _cos_sin(np.pi * np.arange(GRID) / GRID)
+
+
 def rotate_axes(
     moments: FloatArray,
     axes: FloatArray,
@@ -33,7 +40,6 @@ def rotate_axes(
     """See ``rotations.rotate_axes``."""
     d = len(axes)
     log_mass = np.log(np.maximum(mass, TINY))
-    grid = np.pi * np.arange(1, GRID) / GRID
     for sweep in range(max_sweeps):
         largest = 0.0
         for i in range(d - 1):
@@ -45,22 +51,17 @@ def rotate_axes(
                     logs = np.log(np.maximum(variances, TINY))
                     rest = power * (logs.sum(axis=1) - logs[:, i] - logs[:, j]) + log_mass
                     pair.factor = np.exp(rest - rest.max())
-                here = float(pair.at(np.zeros(1))[0])
+                values = pair.at(*CIRCLE)
+                here = float(values[0])
                 size = max(abs(here), float(pair.factor.sum()))
-                angle = 0.0
+                angle, near = pair.newton(0.0)
                 if d <= FEW or sweep < SEARCHING:
-                    values = pair.at(grid)
                     best = int(np.argmin(values))
-                    angle = float(grid[best]) if values[best] < here else 0.0
-                    width = np.pi / GRID
-                    for _ in range(LOOKS):
-                        near = np.linspace(angle - width, angle + width, FINER)
-                        angle = float(near[np.argmin(pair.at(near))])
-                        width *= 2.0 / (FINER - 1)
-                angle = pair.newton(angle)
+                    if best or not near:
+                        angle, _ = pair.newton(pair.lowest(np.pi / GRID * best))
                 if abs(angle) <= tol:
                     continue
-                if float(pair.at(np.array([angle]))[0]) > here + 1e-13 * size:
+                if float(pair.at(*_cos_sin(np.array([angle])))[0]) > here + 1e-13 * size:
                     continue
                 largest = max(largest, 0.5 * abs(angle))
                 _turn(moments, axes, i, j, 0.5 * angle)
@@ -77,27 +78,38 @@ class _Pair:
     ) -> None:
         self.m, self.h, self.b, self.factor, self.power = m, h, b, factor, power
 
-    def at(self, angles: FloatArray) -> FloatArray:
-        """The objective at each angle."""
-        g = np.outer(np.cos(angles), self.h) + np.outer(np.sin(angles), self.b)
+    def at(self, cos: FloatArray, sin: FloatArray) -> FloatArray:
+        """The objective at angles, as columns of their cosines and sines."""
+        g = cos * self.h + sin * self.b
         inside = (self.m - g) * (self.m + g)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(inside)
+        room = inside > 0
+        whole = bool(room.all())
+        logs = np.log(inside if whole else np.where(room, inside, 1.0))
         if self.power == 0.0:
-            values = np.where(inside > 0, logs, np.inf) @ self.factor
-            return np.asarray(np.where((inside > 0).all(axis=1), values, np.inf))
-        # As the compiled loop, which ends at the first component without room.
-        going = np.logical_and.accumulate(inside > 0, axis=1)
-        return np.asarray(np.where(going, np.exp(self.power * logs), 0.0) @ self.factor)
+            values = np.asarray(logs @ self.factor)
+            return values if whole else np.where(room.all(axis=1), values, np.inf)
+        terms = np.exp(self.power * logs)
+        if not whole:  # as the compiled loop, which ends at the first component without room
+            terms = np.where(np.logical_and.accumulate(room, axis=1), terms, 0.0)
+        return np.asarray(terms @ self.factor)
 
-    def newton(self, at: float) -> float:
-        """Three Newton steps from an angle towards where the derivative vanishes."""
+    def lowest(self, angle: float) -> float:
+        """The angle of the lowest value within a step of the grid about an angle."""
+        width = np.pi / GRID
+        for _ in range(LOOKS):
+            near = np.linspace(angle - width, angle + width, FINER)
+            angle = float(near[np.argmin(self.at(*_cos_sin(near)))])
+            width *= 2.0 / (FINER - 1)
+        return angle
+
+    def newton(self, at: float) -> tuple[float, bool]:
+        """Three Newton steps towards where the derivative vanishes; whether it was near."""
         for _ in range(3):
             c, s = np.cos(at), np.sin(at)
             g, turned = self.h * c + self.b * s, self.b * c - self.h * s
             inside = (self.m - g) * (self.m + g)
             if not (inside > 0).all():
-                return at
+                return at, False
             first = -2.0 * g * turned / inside
             second = -2.0 * (turned * turned - g * g) / inside - first * first
             weight = self.factor
@@ -106,12 +118,12 @@ class _Pair:
                 second = second + self.power * first * first
             slope, curvature = float(weight @ first), float(weight @ second)
             if not curvature > 0.0:
-                return at
+                return at, False
             step = slope / curvature
             if not abs(step) < 1e-3:
-                return at
+                return at, False
             at -= step
-        return at
+        return at, True
 
 
 def _turn(moments: FloatArray, axes: FloatArray, i: int, j: int, angle: float) -> None:

@@ -27,8 +27,8 @@ SWEEPS, MANY_SWEEPS, TOLERANCE = 200, 4, 1e-12
 MOST_SCALE = 1e7
 #: Correlations along common axes that are rounding.
 ALIKE = 1e-6
-#: A pair of axes costs a step of EM as much as so many rows: a dozen sweeps, forty angles in each.
-PAIR = 500
+#: A pair of axes is looked at so often: a dozen starts, fifty sweeps, two dozen angles.
+PAIR = 15_000
 #: A first step tries the axes of so many components, fewer beyond ten columns.
 STARTS, COLUMNS = 12, 120
 
@@ -92,7 +92,7 @@ def common_orientation(
 
 
 def _work(k: int, d: int) -> float:
-    """What a step of EM spends on axes, in rows times components."""
+    """What is spent on axes, in rows times components."""
     return PAIR * k * d * (d - 1) / 2
 
 
