@@ -19,9 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 
 from mixtura.covariance.base import Covariance, Structure
 from mixtura.covariance.floor import Floor
@@ -135,6 +132,8 @@ class Block(Structure):
 
 def labels_of(matrices: FloatArray) -> FloatArray:
     """The block (k, d) of each column of matrices (k, d, d): columns linked by non-zero cells."""
+    from scipy.sparse.csgraph import connected_components
+
     return np.stack([connected_components(m != 0, directed=False)[1] for m in matrices])
 
 
@@ -147,6 +146,9 @@ def found_blocks(spread: FloatArray, mass: float) -> FloatArray:
         Moments of one component per unit of mass.
     mass : float
     """
+    from scipy.cluster.hierarchy import fcluster, linkage  # few fits need these
+    from scipy.spatial.distance import squareform
+
     d = len(spread)
     variance = np.diagonal(spread)
     sd = np.sqrt(np.where(variance > 0, variance, 1.0))
