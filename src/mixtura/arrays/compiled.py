@@ -148,7 +148,11 @@ class _Forgiving:
 
     def save_overload(self, signature: Any, data: Any) -> None:
         with suppress(Exception), _turn(self._inner.cache_path, make=True):
-            self._inner.save_overload(signature, data)
+            try:
+                self._inner.save_overload(signature, data)
+            except Exception:  # an index that cannot be read
+                self._inner.flush()
+                self._inner.save_overload(signature, data)
 
 
 @contextmanager
