@@ -14,7 +14,7 @@ import numpy as np
 from mixtura.arrays.triangular import solve_lower
 from mixtura.typing import FloatArray
 
-__all__ = ["group_centres", "group_log_density", "group_moments"]
+__all__ = ["group_centres", "group_expectation", "group_log_density", "group_moments"]
 
 LOG_2PI = float(np.log(2 * np.pi))
 #: Numbers in the factors that are held at once.
@@ -104,6 +104,29 @@ def group_centres(
             out[piece.rows] = np.swapaxes(piece.z[:, 0], 1, 2) @ w
     except _Singular:
         return 0
+    return -1
+
+
+def group_expectation(
+    y: FloatArray,
+    starts: FloatArray,
+    variance: FloatArray,
+    means: FloatArray,
+    sigma: FloatArray,
+    base: FloatArray,
+    resp: FloatArray,
+    out: FloatArray,
+) -> int:
+    """See ``patterns.group_expectation``."""
+    try:
+        for piece in _pieces(y, starts, variance, means, sigma):
+            w = _loadings(piece, variance, base)
+            each = base @ (np.swapaxes(w, 2, 3) @ piece.z) + means[:, :, None]  # (u, k, d, s)
+            found = np.einsum("kus,ukds->usd", resp[:, piece.rows], each)
+            found *= np.isinf(variance[piece.group])[:, None]
+            out[piece.rows] += found
+    except _Singular as error:
+        return error.component
     return -1
 
 

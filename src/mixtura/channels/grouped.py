@@ -121,6 +121,13 @@ class Grouped(Measured):
         seen = self._seen(means, factor)
         return first, second, self._call("group_moments", y, *seen, plain(resp.T), first, second)
 
+    def expectation(
+        self, y: FloatArray, resp: FloatArray, means: FloatArray, factor: FloatArray
+    ) -> tuple[FloatArray, int]:
+        """Σₖ rₖ E[x | y, k] (b, d) in the missing cells of rows without noise; 0 in the others."""
+        out, seen = np.zeros((len(y), self.d)), self._seen(means, factor)
+        return out, self._call("group_expectation", y, *seen, plain(resp.T), out)
+
     def centres(
         self, y: FloatArray, mean: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, int]:
