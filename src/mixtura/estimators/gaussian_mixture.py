@@ -27,7 +27,7 @@ from mixtura.estimators.parameters import (
     check_weights,
     covariance_from_precisions,
 )
-from mixtura.estimators.tables import table
+from mixtura.estimators.tables import converted, table
 from mixtura.fit.accelerate import squarem_step
 from mixtura.fit.driver import Fit, Step, run
 from mixtura.fit.engines import Dense
@@ -112,7 +112,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     search_ : SearchResult or None
         The table of what "auto" tried.
     notes_ : tuple of str
-        Components that collapsed and were recovered.
+        Components that collapsed and were recovered; rows that had to be converted.
     n_features_in_ : int
     feature_names_in_ : array (d,)
 
@@ -280,6 +280,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         selection: Any,
     ) -> FloatArray:
         x = as_rows(table(self, X, operators, reset=True, min_rows=2))
+        self._said = converted(X)
         weight = balanced(as_weights(sample_weight, len(x)))
         k = int(self.n_components) if isinstance(self.n_components, Integral) else 1
         rows = arrive(x, weight, noise, operators, censored, selection, k=k)
@@ -444,7 +445,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.trace_ = list(fit.trace)
         self.lower_bound_ = fit.objective
         self.search_ = found
-        self.notes_ = fit.notes if found is None else found.notes
+        self.notes_ = (*self._said, *(fit.notes if found is None else found.notes))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
