@@ -192,8 +192,10 @@ def fills_with_conditional_means(impute, mix, x):
 
 
 @pytest.mark.parametrize("work", [0, np.inf], ids=["compiled", "numpy"])
+@pytest.mark.parametrize("many", [20, 1000])
 @pytest.mark.parametrize("name", NAMES)
-def test_means_by_the_kernels_are_conditional_means(name, work, monkeypatch):
+def test_means_by_the_kernels_are_conditional_means(name, many, work, monkeypatch):
+    monkeypatch.setattr("mixtura.mixture.impute.MANY", many)
     monkeypatch.setattr(compiled, "LEAST_WORK", work)
     rng = np.random.default_rng(3)
     mix = mixture_of(name, rng, 3, 4)

@@ -1,7 +1,8 @@
 """Imputation: missing cells from the law of what is missing given what is there.
 
-Rows are grouped by their pattern of missing cells. Means come from the kernels of the E-step, one
-factorisation per pattern and component; all else from one ``Conditional`` per pattern. A draw takes
+Rows are grouped by their pattern of missing cells. Means of patterns with few rows come from the
+kernels of the E-step, one factorisation per pattern and component; all else from one
+``Conditional`` per pattern. A draw takes
 one component per row first and then all of the row's cells from it together, so that imputed
 cells keep their correlation.
 """
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HOW", "impute"]
 
-#: Rows in a batch.
-BATCH = 4096
+#: Rows in a batch, and rows of a pattern from which matrix products beat the kernels.
+BATCH, MANY = 4096, 1000
 HOW = ("mean", "median", "mode", "sample")
 
 
@@ -49,11 +50,13 @@ def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> Fl
     missing = np.isnan(rows)
     reach.check(mix, reach.holes(rows))
     patterns, where = np.unique(missing, axis=0, return_inverse=True)
+    alone = np.asarray(patterns.any(axis=1))  # patterns with a law of their own
     if how == "mean" and mix.d <= MAX_COLUMNS:
-        _expect(mix, out[0], patterns, where.ravel())
-        return np.asarray(out[0])
+        few = np.bincount(where.ravel(), minlength=len(patterns)) < MANY
+        _expect(mix, out[0], patterns, where.ravel(), alone & few)
+        alone = alone & ~few
     for i, pattern in enumerate(patterns):
-        if not pattern.any():
+        if not alone[i]:
             continue
         inside = np.flatnonzero(where.ravel() == i)
         filled = _fill(mix, rows[inside], pattern, how, draws, generator)
@@ -61,9 +64,13 @@ def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> Fl
     return out[0] if n_draws is None else out
 
 
-def _expect(mix: Mixture, rows: FloatArray, patterns: FloatArray, where: FloatArray) -> None:
-    """Fill missing cells with E[x | what is there]; every pattern is factorised once."""
-    gappy = np.flatnonzero(np.asarray(patterns.any(axis=1))[where])
+def _expect(
+    mix: Mixture, rows: FloatArray, patterns: FloatArray, where: FloatArray, chosen: FloatArray
+) -> None:
+    """Fill rows of chosen patterns with E[x | what is there]; each pattern is factorised once."""
+    gappy = np.flatnonzero(chosen[where])
+    if len(gappy) == 0:
+        return
     order = gappy[np.argsort(where[gappy], kind="stable")]
     channel = Grouped(np.where(patterns, np.inf, 0.0), where[order], mix.d)
     y = rows[order]
@@ -75,9 +82,8 @@ def _expect(mix: Mixture, rows: FloatArray, patterns: FloatArray, where: FloatAr
         filled = components.expectation(y[part], how, resp[part])
         rows[order[part]] = np.where(np.isnan(y[part]), filled, y[part])
 
-    if len(order):
-        components.expectation(y[:1], channel[:1], resp[:1])  # factors once, before the threads
-        each_batch(work, len(order), BATCH)
+    components.expectation(y[:1], channel[:1], resp[:1])  # factors once, before the threads
+    each_batch(work, len(order), BATCH)
 
 
 def _rows(mix: Mixture, x: Any) -> FloatArray:
