@@ -14,6 +14,7 @@ import mixtura as mx
 from mixtura.arrays import compiled
 from mixtura.errors import InputError
 from mixtura.mixture.conditional import Conditional
+from mixtura.mixture.impute import _patterns
 from tests.laws.cases import NAMES, cases, lying, mixture_of, rows_near
 
 HOW = ("mean", "median", "mode", "sample")
@@ -203,6 +204,16 @@ def test_means_by_the_kernels_are_conditional_means(name, many, work, monkeypatc
     x[rng.random(x.shape) < 0.4] = np.nan
     x[:2] = np.nan
     fills_with_conditional_means(lambda m, v: m.impute(v), mix, x)
+
+
+@pytest.mark.parametrize("d", [1, 7, 8, 9, 64, 65])
+def test_patterns_come_in_order(d):
+    missing = np.random.default_rng(d).random((300, d)) < 0.2
+    missing[100:200] = missing[:100]
+    for got, expected in zip(
+        _patterns(missing), np.unique(missing, axis=0, return_inverse=True), strict=True
+    ):
+        assert_array_equal(got, np.asarray(expected).reshape(got.shape))
 
 
 def test_means_by_the_weights_are_rejected():

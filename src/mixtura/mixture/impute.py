@@ -49,19 +49,31 @@ def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> Fl
     out: FloatArray = np.repeat(rows[None], draws, axis=0)
     missing = np.isnan(rows)
     reach.check(mix, reach.holes(rows))
-    patterns, where = np.unique(missing, axis=0, return_inverse=True)
+    patterns, where = _patterns(missing)
     alone = np.asarray(patterns.any(axis=1))  # patterns with a law of their own
     if how == "mean" and mix.d <= MAX_COLUMNS:
-        few = np.bincount(where.ravel(), minlength=len(patterns)) < MANY
-        _expect(mix, out[0], patterns, where.ravel(), alone & few)
+        few = np.bincount(where, minlength=len(patterns)) < MANY
+        _expect(mix, out[0], patterns, where, alone & few)
         alone = alone & ~few
     for i, pattern in enumerate(patterns):
         if not alone[i]:
             continue
-        inside = np.flatnonzero(where.ravel() == i)
+        inside = np.flatnonzero(where == i)
         filled = _fill(mix, rows[inside], pattern, how, draws, generator)
         out[np.ix_(np.arange(draws), inside, np.flatnonzero(pattern))] = filled
     return out[0] if n_draws is None else out
+
+
+def _patterns(missing: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Distinct rows (g, d) of a table of truth values, in order, and each row's place (n,)."""
+    n, d = missing.shape
+    if d > 64:
+        distinct, where = np.unique(missing, axis=0, return_inverse=True)
+        return distinct, where.ravel()
+    bits = np.zeros((n, 8), dtype=np.uint8)  # a row as one number, its first cell the highest bit
+    bits[:, : -(-d // 8)] = np.packbits(missing, axis=1)
+    _, first, where = np.unique(bits.view(">u8")[:, 0], return_index=True, return_inverse=True)
+    return missing[first], where
 
 
 def _expect(
@@ -72,7 +84,7 @@ def _expect(
     if len(gappy) == 0:
         return
     order = gappy[np.argsort(where[gappy], kind="stable")]
-    channel = Grouped(np.where(patterns, np.inf, 0.0), where[order], mix.d)
+    channel = Grouped(np.where(patterns, np.inf, 0.0), where[order], mix.d, whole=len(rows))
     y = rows[order]
     resp = np.exp(log_softmax(measured.joint(mix, y, channel)))
     components = Compiled(np.ascontiguousarray(mix.means), mix.covariance)
