@@ -140,16 +140,15 @@ def row_moments(
     second: FloatArray,
 ) -> int:
     """See ``lanes.row_moments``."""
-    k, d = means.shape
+    d = means.shape[1]
     try:
         for tile in _tiles(y, variance, noise, operator, means, sigma, base):
             r, w = resp[:, tile.rows], tile.loadings()
-            xi = np.einsum("pckt,pkt->kct", w, tile.z)
-            weighted = xi * r[:, None]
-            first += weighted.sum(axis=2)
-            second += weighted @ np.swapaxes(xi, 1, 2)
-            lost = (w * r).transpose(2, 1, 0, 3).reshape(k, d, -1)
-            second -= lost @ w.transpose(2, 0, 3, 1).reshape(k, -1, d)
+            xi = np.einsum("pckt,pkt->ckt", w, tile.z)
+            first += np.einsum("ckt,kt->kc", xi, r)
+            # Row by row, since the two sums would cancel where components are narrow.
+            total = xi[:, None] * xi - np.einsum("pckt,pekt->cekt", w, w)
+            second += np.einsum("cekt,kt->kce", total, r)
             second += r.sum(axis=1)[:, None, None] * np.eye(d)
     except _Singular as error:
         return error.component

@@ -69,19 +69,18 @@ def group_moments(
     second: FloatArray,
 ) -> int:
     """See ``patterns.group_moments``."""
-    k, _, d = base.shape
+    d = base.shape[2]
     try:
         for piece in _pieces(y, starts, variance, means, sigma):
             w = _loadings(piece, variance, base)
             r = np.swapaxes(resp[:, piece.rows], 0, 1)  # (u, k, s)
             mass = r.sum(axis=2)
-            xi = np.swapaxes(w, 2, 3) @ piece.z  # (u, k, d, s)
-            xi, w = np.moveaxis(xi, 0, 2).reshape(k, d, -1), np.swapaxes(w, 0, 1)
-            weighted = xi * np.swapaxes(r, 0, 1).reshape(k, 1, -1)
-            first += weighted.sum(axis=2)
-            second += weighted @ np.swapaxes(xi, 1, 2)
-            lost = (w * mass.T[:, :, None, None]).reshape(k, -1, d)
-            second -= np.swapaxes(lost, 1, 2) @ w.reshape(k, -1, d)
+            turned, weighted = np.swapaxes(w, 2, 3), piece.z * r[:, :, None, :]
+            first += (turned @ weighted.sum(axis=3)[..., None])[..., 0].sum(axis=0)
+            # Σ r z zᵀ − N I first: apart, the two would cancel where components are narrow.
+            outer = weighted @ np.swapaxes(piece.z, 2, 3)
+            outer -= mass[:, :, None, None] * np.eye(outer.shape[2])
+            second += (turned @ outer @ w).sum(axis=0)
             second += mass.sum(axis=0)[:, None, None] * np.eye(d)
     except _Singular as error:
         return error.component
