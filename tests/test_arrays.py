@@ -1,4 +1,4 @@
-"""The lowest floor: compiled kernels beside their references, linear algebra, threads, rows."""
+"""The lowest floor: triangular systems beside their reference, linear algebra, threads, rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scipy.linalg import solve_triangular as reference
 from scipy.special import logsumexp as reference_logsumexp
 
 from mixtura.arrays import linalg, parallel
-from mixtura.arrays.kernels import SMALL, solve_lower, solve_lower_adjoint
 from mixtura.arrays.namespace import as_float, freeze
+from mixtura.arrays.triangular import MANY, SMALL, solve_lower, solve_lower_adjoint
 from mixtura.sources import Rows
 
 
@@ -33,27 +33,29 @@ def solves(kernel, factor, b, adjoint):
 
 
 @pytest.mark.parametrize(("kernel", "adjoint"), [(solve_lower, False), (solve_lower_adjoint, True)])
-@given(seed=st.integers(0, 999), m=st.integers(1, 4), d=st.integers(1, 9), p=st.integers(1, 5))
-def test_compiled_substitution(kernel, adjoint, seed, m, d, p):
+@given(seed=st.integers(0, 999), m=st.integers(1, 80), d=st.integers(1, 9), p=st.integers(1, 5))
+def test_substitution(kernel, adjoint, seed, m, d, p):
     rng = np.random.default_rng(seed)
     solves(kernel, factors_of(rng, m, d), rng.standard_normal((m, d, p)), adjoint)
 
 
-def test_compiled_substitution_in_the_wrong_direction_is_rejected():
+def test_substitution_in_the_wrong_direction_is_rejected():
     rng = np.random.default_rng(0)
     with pytest.raises(AssertionError):
         solves(solve_lower, factors_of(rng, 2, 4), rng.standard_normal((2, 4, 3)), True)
 
 
 @pytest.mark.parametrize("adjoint", [False, True])
-@pytest.mark.parametrize("d", [1, SMALL, SMALL + 1])
-def test_triangular_solutions_by_either_way(d, adjoint):
+@pytest.mark.parametrize("d", [1, 4, 32, 129])
+@pytest.mark.parametrize("many", [False, True])
+def test_triangular_solutions_by_either_way(d, many, adjoint):
     rng = np.random.default_rng(0)
-    factor, b = factors_of(rng, 2, d), rng.standard_normal((2, d, 3))
+    m = MANY * d + 1 if many and 3 * d * d <= SMALL else 2
+    factor, b = factors_of(rng, m, d), rng.standard_normal((m, d, 3))
     solves(lambda f, v: linalg.solve_triangular(f, v, adjoint=adjoint), factor, b, adjoint)
     one = linalg.solve_triangular(factor[:1], b, adjoint=adjoint)  # one factor for all
     assert_allclose(one[1], reference(factor[0], b[1], lower=True, trans=int(adjoint)), rtol=1e-10)
-    assert linalg.solve_triangular(factor, b[:, :, :0]).shape == (2, d, 0)
+    assert linalg.solve_triangular(factor, b[:, :, :0]).shape == (m, d, 0)
 
 
 @given(seed=st.integers(0, 999), scale=st.sampled_from([1.0, 1e3, 1e6]))
@@ -96,6 +98,47 @@ def test_batches_cover_every_row_once(n, size, monkeypatch):
     parallel.each_batch(work, n, size)
     assert (seen == 1).all()
     assert max(widths) <= size
+
+
+class Trouble(Exception):
+    """What a worker raises."""
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_of_a_worker_reaches_the_caller_and_leaves_the_limits(workers, monkeypatch):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def limits():
+        return [(lib["filepath"], lib["num_threads"]) for lib in threadpool_info()]
+
+    monkeypatch.setattr(parallel, "n_workers", lambda: workers)
+
+    def work(start, stop):
+        if start >= 500:
+            raise Trouble(f"rows {start} to {stop}")
+
+    for limit in (1, 2):
+        with threadpool_limits(limit, user_api="blas"):
+            before = limits()
+            with pytest.raises(Trouble, match="rows 5"):
+                parallel.each_batch(work, 1000, 10)
+            assert limits() == before
+
+
+def test_a_fit_that_fails_in_a_worker_says_why_and_leaves_the_limits(monkeypatch):
+    from threadpoolctl import threadpool_info
+
+    import mixtura as mx
+    from mixtura.fit.model import GaussianView
+
+    def fail(self, resp):
+        raise Trouble("in a thread")
+
+    monkeypatch.setattr(GaussianView, "statistics", fail)
+    before = [lib["num_threads"] for lib in threadpool_info()]
+    with pytest.raises(Trouble, match="in a thread"):
+        mx.GaussianMixture(2).fit(np.random.default_rng(0).normal(size=(50_000, 2)))
+    assert [lib["num_threads"] for lib in threadpool_info()] == before
 
 
 def test_workers_respect_the_limit_of_the_caller():

@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose
 from scipy.special import expit
 
 from mixtura import Mixture, blend
+from mixtura.arrays import compiled
 from mixtura.errors import InputError
 from mixtura.mixture import conditional as module
 from mixtura.mixture.conditional import Conditional
@@ -198,7 +199,22 @@ def test_batched_conditional_is_gmr_s(key, mclust_reference, conditional_referen
     assert_allclose(law.mean(x), told["mixture_mean"], rtol=1e-9)
     assert_allclose(law.cov(x), told["mixture_covariance"], rtol=1e-9)
     with pytest.raises(AssertionError):  # the liar: the gates are the weights of the joint
-        assert_allclose(lying(law, parts=_own_weights).mean(x), told["mixture_mean"], rtol=1e-9)
+        wrong = lying(law, parts=_own_weights).cov(x)
+        assert_allclose(wrong, told["mixture_covariance"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("work", [0, np.inf], ids=["compiled", "numpy"])
+@pytest.mark.parametrize("columns", [[0], [0, 1, 2, 3]])
+def test_means_are_gated_lines(columns, work, monkeypatch):
+    monkeypatch.setattr(compiled, "LEAST_WORK", work)
+    law = mixture_of("full", np.random.default_rng(5), 4, 5).conditional(columns)
+    x = 1e3 + np.random.default_rng(6).standard_normal((300, len(columns)))
+    for rows in (x, x - 1e3):
+        log_resp, each = law.parts(rows)
+        expected = np.einsum("bk,bkm->bm", np.exp(log_resp), each)
+        assert_allclose(law.mean(rows), expected, rtol=1e-10)
+        with pytest.raises(AssertionError):  # the liar: lines about the origin of another gate
+            assert_allclose(law.mean(rows + 1e-3), expected, rtol=1e-10)
 
 
 def by_rows(gmm, columns, x):

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import mixtura as mx
+from mixtura.arrays import compiled
 from mixtura.errors import InputError
 from mixtura.mixture.conditional import Conditional
+from mixtura.mixture.impute import _patterns
 from tests.laws.cases import NAMES, cases, lying, mixture_of, rows_near
 
 HOW = ("mean", "median", "mode", "sample")
@@ -168,10 +170,59 @@ def test_one_conditional_per_pattern(monkeypatch):
     x[::2, 1] = np.nan
     x[1::4, [0, 3]] = np.nan
     asked = []
-    mean = Conditional.mean
-    monkeypatch.setattr(Conditional, "mean", lambda s, X: asked.append(len(X)) or mean(s, X))
-    mix.impute(x)
+    law = Conditional.quantile
+    monkeypatch.setattr(
+        Conditional, "quantile", lambda s, X, q: asked.append(len(X)) or law(s, X, q)
+    )
+    mix.impute(x, how="median")
     assert sorted(asked) == [500, 1000]
+
+
+def fills_with_conditional_means(impute, mix, x):
+    """Law: a pattern's cells are the conditional means of its own ``Conditional``."""
+    filled, gaps = impute(mix, x), np.isnan(x)
+    assert_array_equal(filled[~gaps], x[~gaps])
+    for pattern in np.unique(gaps, axis=0):
+        rows = (gaps == pattern).all(axis=1)
+        if pattern.all():
+            assert_allclose(filled[rows], np.broadcast_to(mix.mean, (rows.sum(), mix.d)))
+        elif pattern.any():
+            law = mix.conditional(list(np.flatnonzero(~pattern)))
+            expected = law.mean(x[np.ix_(rows, ~pattern)])
+            assert_allclose(filled[np.ix_(rows, pattern)], expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("work", [0, np.inf], ids=["compiled", "numpy"])
+@pytest.mark.parametrize("many", [20, 1000])
+@pytest.mark.parametrize("name", NAMES)
+def test_means_by_the_kernels_are_conditional_means(name, many, work, monkeypatch):
+    monkeypatch.setattr("mixtura.mixture.impute.MANY", many)
+    monkeypatch.setattr(compiled, "LEAST_WORK", work)
+    rng = np.random.default_rng(3)
+    mix = mixture_of(name, rng, 3, 4)
+    x = np.asarray(mix.sample(200, rng=0))
+    x[rng.random(x.shape) < 0.4] = np.nan
+    x[:2] = np.nan
+    fills_with_conditional_means(lambda m, v: m.impute(v), mix, x)
+
+
+@pytest.mark.parametrize("d", [1, 7, 8, 9, 64, 65])
+def test_patterns_come_in_order(d):
+    missing = np.random.default_rng(d).random((300, d)) < 0.2
+    missing[100:200] = missing[:100]
+    for got, expected in zip(
+        _patterns(missing), np.unique(missing, axis=0, return_inverse=True), strict=True
+    ):
+        assert_array_equal(got, np.asarray(expected).reshape(got.shape))
+
+
+def test_means_by_the_weights_are_rejected():
+    rng = np.random.default_rng(3)
+    mix = mixture_of("full", rng, 3, 4)
+    x = np.asarray(mix.sample(50, rng=0))
+    x[::2, 1] = np.nan
+    with pytest.raises(AssertionError):
+        fills_with_conditional_means(lambda m, v: np.where(np.isnan(v), m.mean, v), mix, x)
 
 
 def test_values_far_from_every_component():

@@ -11,13 +11,13 @@ by name, here, when work is large::
 
     SIGNATURES = {"area": ["void(f8[:, ::1], f8[::1])"]}  # what ``warm`` compiles
 
-    # where it is called
-    if compiled.serves(n * k):
-        compiled.kernel("shapes.area")(x, out)
-    else:
-        ...  # NumPy
+    # arrays/shapes_plain.py: functions of the same names and arguments, by NumPy
 
-``compiled.warm("shapes.area")`` compiles in the background, in parallel with the start of a fit.
+    # where it is called
+    compiled.choose("shapes.area", work=n * k)(x, out)
+
+``compiled.warm("shapes.area", work=n * k)`` compiles in the background, in parallel with the start
+of a fit.
 ``n`` is the number of rows of the whole table and not of a batch, so that which path is taken
 depends on the data alone, never on what was compiled before. ``MIXTURA_NUMBA=0`` turns Numba off.
 
@@ -36,7 +36,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LEAST_WORK", "jit", "kernel", "serves", "wait", "warm"]
+__all__ = ["LEAST_WORK", "choose", "jit", "kernel", "serves", "wait", "warm"]
 
 #: Rows times components from which kernels are compiled.
 LEAST_WORK = 1_000_000
@@ -46,7 +46,11 @@ _threads: list[threading.Thread] = []
 
 def serves(work: float) -> bool:
     """Whether compiled kernels serve for so many rows times components."""
-    return work >= LEAST_WORK and os.environ.get("MIXTURA_NUMBA", "1") != "0" and _numba_loads()
+    return _wanted(work) and _numba_loads()
+
+
+def _wanted(work: float) -> bool:
+    return work >= LEAST_WORK and os.environ.get("MIXTURA_NUMBA", "1") != "0"
 
 
 @cache
@@ -64,9 +68,17 @@ def kernel(name: str) -> Callable[..., Any]:
     return getattr(import_module(f"mixtura.arrays.{module}"), function)  # type: ignore[no-any-return]
 
 
-def warm(*names: str) -> None:
-    """Begin to compile kernels, in the background; nothing where Numba is off or absent."""
-    if os.environ.get("MIXTURA_NUMBA", "1") == "0":
+def choose(name: str, work: float) -> Callable[..., Any]:
+    """A kernel ``"module.function"``, or the function of ``module_plain`` where that serves."""
+    if serves(work):
+        return kernel(name)
+    module, function = name.rsplit(".", 1)
+    return kernel(f"{module}_plain.{function}")
+
+
+def warm(*names: str, work: float) -> None:
+    """Begin to compile kernels in the background, where they will serve for so much work."""
+    if not _wanted(work):
         return
     _threads[:] = [thread for thread in _threads if thread.is_alive()]
     # The interpreter waits for the thread at its end: compilers do not like to be cut off.
@@ -91,11 +103,13 @@ def _compile(names: tuple[str, ...]) -> None:
     with suppress(Exception):  # whoever calls the kernel will be told
         if not _numba_loads():
             return
+        types = import_module("numba.core.sigutils")
         for name in names:
             dispatcher: Any = kernel(name)
             module = import_module(dispatcher.__module__)
             for signature in getattr(module, "SIGNATURES", {}).get(name.rsplit(".", 1)[1], ()):
-                dispatcher.compile(signature)
+                # As types, which a call goes by too when it looks for code that was kept.
+                dispatcher.compile(types.normalize_signature(signature)[0])
 
 
 def jit(function: Callable[..., Any] | None = None, *, fastmath: Any = False) -> Any:
@@ -134,7 +148,11 @@ class _Forgiving:
 
     def save_overload(self, signature: Any, data: Any) -> None:
         with suppress(Exception), _turn(self._inner.cache_path, make=True):
-            self._inner.save_overload(signature, data)
+            try:
+                self._inner.save_overload(signature, data)
+            except Exception:  # an index that cannot be read
+                self._inner.flush()
+                self._inner.save_overload(signature, data)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from mixtura.arrays.compiled import jit
 from mixtura.arrays.patterns import FAST, LOG_2PI, TINY, VAST
 from mixtura.typing import FloatArray
 
-__all__ = ["row_centres", "row_log_density", "row_moments"]
+__all__ = ["SIGNATURES", "row_centres", "row_log_density", "row_moments"]
 
 
 @jit
@@ -317,3 +317,14 @@ def row_centres(
                     value += w[i, c, lane] * z[i, lane]
                 out[low + lane, c] = value
     return -1
+
+
+_TABLE, _STACK = "f8[:, ::1]", "f8[:, :, ::1]"
+# y, variance, noise, operator, means, sigma, base
+_ROWS = f"{_TABLE}, {_TABLE}, {_STACK}, {_STACK}, {_TABLE}, {_STACK}, {_STACK}"
+#: What ``compiled.warm`` compiles.
+SIGNATURES = {
+    "row_log_density": [f"i8({_ROWS}, {_TABLE})"],
+    "row_moments": [f"i8({_ROWS}, {_TABLE}, {_TABLE}, {_STACK})"],
+    "row_centres": [f"i8({_ROWS}, {_TABLE})"],
+}

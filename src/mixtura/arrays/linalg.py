@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve_triangular as _scipy_solve_triangular
 
-from mixtura.arrays.kernels import SMALL, solve_lower, solve_lower_adjoint
 from mixtura.arrays.namespace import detached, is_numpy, namespace, to_numpy
+from mixtura.arrays.triangular import solve_lower, solve_lower_adjoint
 from mixtura.errors import NotPositiveDefiniteError
 from mixtura.typing import Array
 
@@ -87,16 +86,9 @@ def solve_triangular(factor: Array, b: Array, *, adjoint: bool = False) -> Array
         sides = np.broadcast_to(b, (*shape, *b.shape[-2:]))
     if sides.size == 0:
         return np.zeros(sides.shape)
-    if factor.shape[-1] <= SMALL:
-        solve = solve_lower_adjoint if adjoint else solve_lower
-        flat = solve(factors.reshape((-1, *factors.shape[-2:])), sides.reshape(-1, *b.shape[-2:]))
-        return flat.reshape(sides.shape)
-    out = np.empty(sides.shape, dtype=np.result_type(factor, b))
-    for index in np.ndindex(*shape):
-        out[index] = _scipy_solve_triangular(
-            factors[index], sides[index], lower=True, trans=int(adjoint), check_finite=False
-        )
-    return out
+    solve = solve_lower_adjoint if adjoint else solve_lower
+    flat = solve(factors.reshape((-1, *factors.shape[-2:])), sides.reshape(-1, *b.shape[-2:]))
+    return flat.reshape(sides.shape)
 
 
 def solve_cholesky(factor: Array, b: Array) -> Array:

@@ -248,6 +248,10 @@ def holds(condition: Any) -> bool:
 
 def finite(array: Array) -> bool:
     """Whether every number is finite."""
+    if is_numpy(array) and array.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(np.sum(array)):  # one pass, and no table of truth values
+                return True
     return holds(namespace(array).isfinite(array))
 
 

@@ -17,7 +17,13 @@ import numpy as np
 from mixtura.arrays.compiled import jit
 from mixtura.typing import FloatArray
 
-__all__ = ["group_centres", "group_log_density", "group_moments"]
+__all__ = [
+    "SIGNATURES",
+    "group_centres",
+    "group_expectation",
+    "group_log_density",
+    "group_moments",
+]
 
 LOG_2PI = float(np.log(2 * np.pi))
 #: Rows in a tile, which stays in the nearest cache.
@@ -297,3 +303,63 @@ def group_centres(
                         total += w[i, c] * z[i, t]
                     out[low + start + t, c] = total
     return -1
+
+
+@jit(fastmath=FAST)
+def group_expectation(
+    y: FloatArray,
+    starts: FloatArray,
+    variance: FloatArray,
+    means: FloatArray,
+    sigma: FloatArray,
+    base: FloatArray,
+    resp: FloatArray,
+    out: FloatArray,
+) -> int:
+    """Add Σₖ r E[x | y, k] to ``out`` (b, d) where cells are missing; y is x with gaps."""
+    p, k, d = y.shape[1], means.shape[0], base.shape[2]
+    index = np.empty(p, dtype=np.int64)
+    cells, z = np.empty((p, _longest(starts))), np.empty((p, TILE))
+    factor, inverse, w = np.empty((p, p)), np.empty(p), np.empty((p, d))
+    gain, total = np.empty((p, p)), np.empty(TILE)
+    for a in range(len(starts) - 1):
+        low, n = starts[a], starts[a + 1] - starts[a]
+        count = _observed(variance[a], index)
+        if count == p:
+            continue
+        _gather(y, low, low + n, index, count, cells)
+        for j in range(k):
+            if np.isnan(_factor(sigma[j], variance[a], index, count, factor, inverse)):
+                return j
+            _loadings(base[j], index, count, factor, inverse, w)
+            for i in range(p):
+                for c in range(count):
+                    gain[i, c] = 0.0
+                    for e in range(i + 1):
+                        gain[i, c] += base[j, i, e] * w[c, e]
+            for start in range(0, n, TILE):
+                width = min(TILE, n - start)
+                _whiten(cells, start, width, means[j], index, count, factor, inverse, z)
+                for i in range(p):
+                    if variance[a, i] < np.inf:
+                        continue
+                    for t in range(width):
+                        total[t] = means[j, i]
+                    for c in range(count):
+                        scale = gain[i, c]
+                        for t in range(width):
+                            total[t] += scale * z[c, t]
+                    for t in range(width):
+                        out[low + start + t, i] += resp[j, low + start + t] * total[t]
+    return -1
+
+
+_TABLE, _STACK = "f8[:, ::1]", "f8[:, :, ::1]"
+_GROUPS = f"{_TABLE}, i8[::1], {_TABLE}, {_TABLE}, {_STACK}"  # y, starts, variance, means, sigma
+#: What ``compiled.warm`` compiles.
+SIGNATURES = {
+    "group_log_density": [f"i8({_GROUPS}, {_TABLE})"],
+    "group_moments": [f"i8({_GROUPS}, {_STACK}, {_TABLE}, {_TABLE}, {_STACK})"],
+    "group_centres": [f"i8({_GROUPS}, {_STACK}, {_TABLE})"],
+    "group_expectation": [f"i8({_GROUPS}, {_STACK}, {_TABLE}, {_TABLE})"],
+}

@@ -9,8 +9,7 @@ h = (Sᵢᵢ − Sⱼⱼ)/2 and b = Sᵢⱼ. With ℓₖ(φ) = log(m² − (h co
 
 Each rotation goes to the lowest point of its circle: a grid and a golden section find it, Newton's
 method on the derivative brings it to the last digits, where values are too flat to compare. The sum
-never rises but by rounding; sweeps over all pairs end when one turns nothing any more. The readable
-reference is the same function without compilation.
+never rises but by rounding; sweeps over all pairs end when one turns nothing any more.
 """
 
 from __future__ import annotations
@@ -18,16 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from mixtura.arrays.compiled import jit
-from mixtura.typing import FloatArray
+from mixtura.arrays.rotations_plain import FEW, GRID, SEARCHING, TINY
 
-__all__ = ["FEW", "rotate_axes", "value"]
-
-#: Angles looked at before the best one is refined.
-GRID = 12
-#: Up to so many columns every sweep looks at whole circles; beyond them the first ones, and later
-#: ones go where the derivative points.
-FEW, SEARCHING = 40, 1
-TINY = 1e-300
+__all__ = ["SIGNATURES", "rotate_axes"]
 
 
 @jit
@@ -179,12 +171,5 @@ def rotate_axes(moments, axes, mass, power, max_sweeps, tol):  # type: ignore[no
     return max_sweeps
 
 
-def value(moments: FloatArray, mass: FloatArray, power: float) -> float:
-    """The objective, per unit of mass, of moments in the coordinates of some axes."""
-    diagonal = np.maximum(np.diagonal(moments, axis1=1, axis2=2), TINY)
-    logs = np.log(diagonal).sum(axis=1)
-    share = mass / mass.sum()
-    if power == 0.0:
-        return float(share @ logs)
-    top = logs.max()
-    return float(np.log(share @ np.exp(power * (logs - top))) / power + top)
+#: What ``compiled.warm`` compiles.
+SIGNATURES = {"rotate_axes": ["i8(f8[:, :, ::1], f8[:, ::1], f8[::1], f8, i8, f8)"]}

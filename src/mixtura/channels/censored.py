@@ -95,6 +95,12 @@ class Censored(Measured):
     def at_limits(self) -> Measured:
         return Rowwise(self.variance, self.d)
 
+    def warm(self, k: int) -> None:
+        self.seen.warm(k)
+
+    def as_of(self, times: int) -> Censored:
+        return replace(self, seen=self.seen.as_of(times))
+
     def row_floats(self, k: int) -> int:
         each = 6 * self.d if self.alike else 5 * self.d * self.d
         return super().row_floats(k) + k * each

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.arrays.patterns import group_centres, group_log_density, group_moments
+from mixtura.arrays import compiled
 from mixtura.channels.channel import Channel, Diagonal, Linear
 from mixtura.channels.measured import Measured, Run, call, plain
 from mixtura.typing import FloatArray
 
 __all__ = ["Grouped"]
+
+KERNELS = tuple(f"patterns.group_{name}" for name in ("log_density", "moments", "centres"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class Grouped(Measured):
         Covariance of correlated noise that all rows have beside it.
     operator : array (p, d), optional
         A of y = A x + e for all rows; the identity if None.
+    whole : int, optional
+        Rows of the table from which these were cut; these alone by default.
     """
 
     variance: FloatArray
@@ -43,6 +47,10 @@ class Grouped(Measured):
     d: int
     noise: FloatArray | None = None
     operator: FloatArray | None = None
+    whole: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", max(self.whole, len(self.group)))
 
     def __len__(self) -> int:
         return len(self.group)
@@ -77,7 +85,7 @@ class Grouped(Measured):
             noise = noise + self.noise[np.ix_(seen, seen)]
         return Linear(operator[seen], noise)
 
-    # ---- compiled -----------------------------------------------------------------------------
+    # ---- kernels ------------------------------------------------------------------------------
     def _seen(self, means: FloatArray, factor: FloatArray) -> tuple[Any, ...]:
         """What the kernels take: runs, A μ, A Σ Aᵀ + S, A F."""
         base, centres = factor, means
@@ -89,23 +97,40 @@ class Grouped(Measured):
         starts, variance = self._runs()
         return starts, *(plain(a) for a in (variance, centres, sigma, base))
 
+    def warm(self, k: int) -> None:
+        compiled.warm(*KERNELS, work=self.whole * k)
+
+    def as_of(self, times: int) -> Grouped:
+        return replace(self, whole=times * self.whole)
+
+    def _call(self, name: str, y: FloatArray, *seen: Any) -> int:
+        k = len(seen[2])
+        return call(f"patterns.{name}", self.whole * k, plain(y), *seen)
+
     def log_density(
         self, y: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, int]:
         *seen, _ = self._seen(means, factor)
         out = np.empty((len(means), len(y)))  # rows lie along the inner axis
-        return out.T, call(group_log_density, plain(y), *seen, out)
+        return out.T, self._call("group_log_density", y, *seen, out)
 
     def moments(
         self, y: FloatArray, resp: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, FloatArray, int]:
         first, second = np.zeros(means.shape), np.zeros(factor.shape)
         seen = self._seen(means, factor)
-        return first, second, call(group_moments, plain(y), *seen, plain(resp.T), first, second)
+        return first, second, self._call("group_moments", y, *seen, plain(resp.T), first, second)
+
+    def expectation(
+        self, y: FloatArray, resp: FloatArray, means: FloatArray, factor: FloatArray
+    ) -> tuple[FloatArray, int]:
+        """Σₖ rₖ E[x | y, k] (b, d) in the missing cells of rows without noise; 0 in the others."""
+        out, seen = np.zeros((len(y), self.d)), self._seen(means, factor)
+        return out, self._call("group_expectation", y, *seen, plain(resp.T), out)
 
     def centres(
         self, y: FloatArray, mean: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, int]:
         out, seen = np.empty((len(y), self.d)), self._seen(mean[None], factor[None])
-        failed = call(group_centres, plain(y), *seen, out)
+        failed = self._call("group_centres", y, *seen, out)
         return mean + out @ factor.T, failed

@@ -2,7 +2,7 @@
 
 A ``Measured`` value says for each of n rows how y (p,) came from x (d,). It travels beside the
 rows, is sliced as they are, and answers in two ways: as runs of rows that share one ``Channel``,
-for the readable path over ``Law``, and by compiled kernels for means and factors of Gaussians.
+for the readable path over ``Law``, and by kernels for means and factors of Gaussians.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixtura.arrays import compiled
 from mixtura.channels.channel import Channel
 from mixtura.typing import FloatArray
 
@@ -74,6 +75,14 @@ class Measured(ABC):
         return 2 * (k + self.d)
 
     @abstractmethod
+    def warm(self, k: int) -> None:
+        """Begin to compile, in the background, what these rows need with k components."""
+
+    @abstractmethod
+    def as_of(self, times: int) -> Measured:
+        """The same rows, taken for part of a table that is ``times`` as long."""
+
+    @abstractmethod
     def runs(self) -> Iterator[Run]:
         """Consecutive rows that share a channel, in order; all rows are covered."""
 
@@ -122,6 +131,6 @@ def plain(array: FloatArray) -> FloatArray:
     return np.require(array, np.float64, ["C", "W"])
 
 
-def call(kernel: Any, *arguments: Any) -> int:
-    """Run a kernel; what it says: −1, or the component that failed."""
-    return int(kernel(*arguments))
+def call(name: str, work: float, *arguments: Any) -> int:
+    """Run a kernel for so much work; what it says: −1, or the component that failed."""
+    return int(compiled.choose(name, work)(*arguments))

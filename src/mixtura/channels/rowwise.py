@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.arrays.lanes import row_centres, row_log_density, row_moments
+from mixtura.arrays import compiled
 from mixtura.channels.channel import Diagonal, Linear
 from mixtura.channels.measured import Measured, Run, call, plain
 from mixtura.typing import FloatArray
 
 __all__ = ["Rowwise"]
+
+KERNELS = tuple(f"lanes.row_{name}" for name in ("log_density", "moments", "centres"))
+#: Columns beyond which a row counts for more than one where work is reckoned.
+COLUMNS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +34,18 @@ class Rowwise(Measured):
         Covariances of correlated noise beside it; zero where a coordinate is missing.
     operator : array (n, p, d), optional
         The identity if None.
+    whole : int, optional
+        Rows of the table from which these were cut; these alone by default.
     """
 
     variance: FloatArray
     d: int
     noise: FloatArray | None = None
     operator: FloatArray | None = None
+    whole: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", max(self.whole, len(self.variance)))
 
     def __len__(self) -> int:
         return len(self.variance)
@@ -64,7 +74,7 @@ class Rowwise(Measured):
                 noise = noise + self.noise[i][np.ix_(seen, seen)]
             yield Run(i, i + 1, seen, Linear(operator[seen], noise))
 
-    # ---- compiled -----------------------------------------------------------------------------
+    # ---- kernels ------------------------------------------------------------------------------
     def _seen(self, means: FloatArray, factor: FloatArray) -> tuple[Any, ...]:
         """What the kernels take."""
         p = self.variance.shape[1]
@@ -74,22 +84,35 @@ class Rowwise(Measured):
         arrays = (self.variance, noise, operator, means, sigma, factor)
         return tuple(plain(a) for a in arrays)
 
+    def _work(self, k: int) -> float:
+        """Rows times components; a factorisation for each counts where it is large."""
+        return float(self.whole * k * max(1.0, (self.variance.shape[1] / COLUMNS) ** 2))
+
+    def warm(self, k: int) -> None:
+        compiled.warm(*KERNELS, work=self._work(k))
+
+    def as_of(self, times: int) -> Rowwise:
+        return replace(self, whole=times * self.whole)
+
+    def _call(self, name: str, y: FloatArray, *seen: Any) -> int:
+        return call(f"lanes.{name}", self._work(len(seen[3])), plain(y), *seen)
+
     def log_density(
         self, y: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, int]:
         out = np.empty((len(means), len(y)))  # rows lie along the inner axis
-        return out.T, call(row_log_density, plain(y), *self._seen(means, factor), out)
+        return out.T, self._call("row_log_density", y, *self._seen(means, factor), out)
 
     def moments(
         self, y: FloatArray, resp: FloatArray, means: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, FloatArray, int]:
         first, second = np.zeros(means.shape), np.zeros(factor.shape)
         seen = self._seen(means, factor)
-        return first, second, call(row_moments, plain(y), *seen, plain(resp.T), first, second)
+        return first, second, self._call("row_moments", y, *seen, plain(resp.T), first, second)
 
     def centres(
         self, y: FloatArray, mean: FloatArray, factor: FloatArray
     ) -> tuple[FloatArray, int]:
         out = np.empty((len(y), self.d))
-        failed = call(row_centres, plain(y), *self._seen(mean[None], factor[None]), out)
+        failed = self._call("row_centres", y, *self._seen(mean[None], factor[None]), out)
         return mean + out @ factor.T, failed

@@ -87,6 +87,14 @@ class Covariance(ABC):
     def color(self, z: Array) -> Array:
         """The inverse of ``whiten``: standard normal Z (k, d, p) to draws with covariance Σ."""
 
+    def color_rows(self, z: FloatArray, bounds: FloatArray) -> FloatArray:
+        """``color`` of rows Z (n, d), of which bounds[j] … bounds[j + 1] − 1 are component j's."""
+        out = np.empty_like(z)
+        for j in np.flatnonzero(np.diff(bounds)):
+            rows = slice(bounds[j], bounds[j + 1])
+            out[rows] = self.take([j]).color(z[rows].T[None])[0].T
+        return out
+
     @abstractmethod
     def scaled(self, a: float, b: float = 0.0) -> Covariance:
         """a Σ + b I."""

@@ -19,9 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 
 from mixtura.covariance.base import Covariance, Structure
 from mixtura.covariance.floor import Floor
@@ -139,6 +136,8 @@ def labels_of(matrices: FloatArray) -> FloatArray:
     first = linked.argmax(axis=-1)
     if (linked == (first[:, :, None] == first[:, None, :])).all():  # no zero inside of any block
         return np.stack([np.unique(row, return_inverse=True)[1] for row in first])
+    from scipy.sparse.csgraph import connected_components
+
     return np.stack([connected_components(m, directed=False)[1] for m in linked])
 
 
@@ -151,6 +150,9 @@ def found_blocks(spread: FloatArray, mass: float) -> FloatArray:
         Moments of one component per unit of mass.
     mass : float
     """
+    from scipy.cluster.hierarchy import fcluster, linkage  # few fits need these
+    from scipy.spatial.distance import squareform
+
     d = len(spread)
     variance = np.diagonal(spread)
     sd = np.sqrt(np.where(variance > 0, variance, 1.0))

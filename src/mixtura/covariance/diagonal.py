@@ -90,6 +90,9 @@ class DiagonalCovariance(Covariance):
     def color(self, z: Array) -> Array:
         return z * namespace(self.variance).sqrt(self.variance)[:, :, None]
 
+    def color_rows(self, z: FloatArray, bounds: FloatArray) -> FloatArray:
+        return np.asarray(z * np.repeat(np.sqrt(self.variance), np.diff(bounds), axis=0))
+
     def scaled(self, a: float, b: float = 0.0) -> DiagonalCovariance:
         return DiagonalCovariance(a * self.variance + b)
 

@@ -89,6 +89,12 @@ class FullCovariance(Covariance):
     def color(self, z: Array) -> Array:
         return self.cholesky @ z
 
+    def color_rows(self, z: FloatArray, bounds: FloatArray) -> FloatArray:
+        out = np.empty_like(z)
+        for factor, start, stop in zip(self.cholesky, bounds[:-1], bounds[1:], strict=True):
+            np.matmul(z[start:stop], factor.T, out=out[start:stop])
+        return out
+
     def dense(self) -> Array:
         return self.values
 

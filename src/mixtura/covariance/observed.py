@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mixtura.arrays.linalg import cholesky
-from mixtura.channels import Measured
+from mixtura.channels import Grouped, Measured
 from mixtura.covariance.base import Covariance
 from mixtura.covariance.full import FullCovariance
 from mixtura.errors import NotPositiveDefiniteError
@@ -129,6 +129,12 @@ class Compiled(Observed):
 
     def centres(self, y: FloatArray, channel: Measured) -> FloatArray:
         out, failed = channel.centres(y, self.means[0], self.factor[0])
+        _check(failed)
+        return out
+
+    def expectation(self, y: FloatArray, channel: Grouped, resp: FloatArray) -> FloatArray:
+        """Σₖ rₖ E[x | y, k] in the missing cells of rows without noise: (b, d)."""
+        out, failed = channel.expectation(y, resp, self.means, self.factor)
         _check(failed)
         return out
 

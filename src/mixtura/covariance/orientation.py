@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixtura.arrays.rotations import FEW, rotate_axes, value
+from mixtura.arrays import compiled
+from mixtura.arrays.rotations_plain import FEW, value
 from mixtura.errors import InputError, NotPositiveDefiniteError
 from mixtura.typing import FloatArray
 
@@ -26,6 +27,8 @@ SWEEPS, MANY_SWEEPS, TOLERANCE = 200, 4, 1e-12
 MOST_SCALE = 1e7
 #: Correlations along common axes that are rounding.
 ALIKE = 1e-6
+#: A pair of axes is looked at so often: a dozen starts, fifty sweeps, two dozen angles.
+PAIR = 15_000
 #: A first step tries the axes of so many components, fewer beyond ten columns.
 STARTS, COLUMNS = 12, 120
 
@@ -73,11 +76,12 @@ def common_orientation(
         pool = np.tensordot(mass / mass.sum(), spread, axes=1)
         starts = [np.linalg.eigh(matrix)[1] for matrix in (pool, *spread[heavy])]
     best, chosen = np.inf, starts[0]
+    rotate = compiled.choose("rotations.rotate_axes", _work(*spread.shape[:2]))
     sweeps = SWEEPS if spread.shape[1] <= FEW else MANY_SWEEPS
     for start in starts:
         axes = np.array(start, dtype=np.float64, order="C")
         turned = np.ascontiguousarray(axes.T @ spread @ axes)
-        rotate_axes(turned, axes, np.asarray(mass, dtype=np.float64), power, sweeps, TOLERANCE)
+        rotate(turned, axes, np.asarray(mass, dtype=np.float64), power, sweeps, TOLERANCE)
         reached = value(turned, mass, power)
         if reached < best or not np.isfinite(best):
             best, chosen = reached, axes
@@ -85,6 +89,11 @@ def common_orientation(
     u, _, v = np.linalg.svd(chosen)
     axes = u @ v
     return axes, np.einsum("di,kde,ei->ki", axes, spread, axes)
+
+
+def _work(k: int, d: int) -> float:
+    """What is spent on axes, in rows times components."""
+    return PAIR * k * d * (d - 1) / 2
 
 
 def shared_axes(matrices: FloatArray) -> FloatArray | None:

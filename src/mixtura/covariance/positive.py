@@ -15,10 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.linalg.lapack import dtrtrs
-from scipy.optimize import nnls
-from scipy.spatial.distance import squareform
 
 from mixtura.covariance.base import Covariance, Structure
 from mixtura.covariance.floor import Floor
@@ -92,6 +89,10 @@ def nearest(spread: FloatArray) -> FloatArray:
         raise NotPositiveDefiniteError("expected spread in every column, got none in one")
     if d == 1:
         return spread
+    from scipy.cluster.hierarchy import cophenet, linkage  # few fits need these
+    from scipy.optimize import nnls
+    from scipy.spatial.distance import squareform
+
     sd = np.sqrt(variance)
     s = spread / sd / sd[:, None]
     # The least ultrametric above the correlations (single linkage) is feasible and definite.

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
-from sklearn.covariance import graphical_lasso
-from sklearn.exceptions import ConvergenceWarning
 
 from mixtura.covariance.base import Covariance, Structure
 from mixtura.covariance.floor import Floor
@@ -81,6 +79,9 @@ class Sparse(Structure):
             return spread
         if off.max() <= alpha:  # nothing is linked: known without a search
             return np.diag(np.diagonal(spread))
+        from sklearn.covariance import graphical_lasso  # loads much that few fits need
+        from sklearn.exceptions import ConvergenceWarning
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             try:

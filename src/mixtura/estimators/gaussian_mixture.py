@@ -27,7 +27,7 @@ from mixtura.estimators.parameters import (
     check_weights,
     covariance_from_precisions,
 )
-from mixtura.estimators.tables import table
+from mixtura.estimators.tables import converted, table
 from mixtura.fit.accelerate import squarem_step
 from mixtura.fit.driver import Fit, Step
 from mixtura.fit.engines import ENGINES
@@ -38,6 +38,7 @@ from mixtura.fit.precision import PRECISIONS, run_in
 from mixtura.fit.search import SearchResult, make_floor, search
 from mixtura.fit.steps import batch_step
 from mixtura.fit.subsample import subsampled
+from mixtura.fit.warm import warm
 from mixtura.mixture import measured
 from mixtura.mixture.convert import precision_factors, sklearn_parameters
 from mixtura.sources import Rows
@@ -125,7 +126,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     search_ : SearchResult or None
         The table of what "auto" tried.
     notes_ : tuple of str
-        Components that collapsed and were recovered.
+        Components that collapsed and were recovered; rows that had to be converted.
     n_features_in_ : int
     feature_names_in_ : array (d,)
 
@@ -302,8 +303,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         selection: Any,
     ) -> FloatArray:
         x = as_rows(table(self, X, operators, reset=True, min_rows=2))
+        self._said = converted(X)
         weight = balanced(as_weights(sample_weight, len(x)))
-        rows = arrive(x, weight, noise, operators, censored, selection)
+        k = int(self.n_components) if isinstance(self.n_components, Integral) else 1
+        rows = arrive(x, weight, noise, operators, censored, selection, k=k)
         with managed(self):
             report = fit_context(self, X)
             if self._searches():
@@ -360,6 +363,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 f"n_samples = {rows.n_present}"
             )
         rule = structure(self.covariance_type, self.rank, d)
+        warm(rows, k)
         floor = make_floor(self.reg_covar, rows)
         resume = self.warm_start and hasattr(self, "converged_")
         # A change of shape is a new start.
@@ -483,7 +487,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.trace_ = list(fit.trace)
         self.lower_bound_ = fit.objective
         self.search_ = found
-        self.notes_ = fit.notes if found is None else found.notes
+        self.notes_ = (*self._said, *(fit.notes if found is None else found.notes))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

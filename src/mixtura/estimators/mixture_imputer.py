@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
@@ -161,6 +160,8 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
             setattr(self, name, getattr(model, name))
         self.indicator_ = None
         if self.add_indicator:
+            from sklearn.impute import MissingIndicator
+
             self.indicator_ = MissingIndicator(error_on_new=False).fit(x)
         return self
 

@@ -10,7 +10,18 @@ from sklearn.utils.validation import validate_data
 
 from mixtura.typing import FloatArray
 
-__all__ = ["table"]
+__all__ = ["converted", "table"]
+
+
+def converted(X: Any) -> tuple[str, ...]:
+    """A sentence if the rows have to be converted, which takes a copy of them; else nothing.
+
+    It is a note on the fit and no warning: whole numbers are ordinary data.
+    """
+    kind = getattr(X, "dtype", None)
+    if not isinstance(kind, np.dtype) or kind in (np.float64, np.float32):
+        return ()
+    return (f"rows of {kind} were converted to float64; float64 and float32 rows are not copied",)
 
 
 def table(

@@ -70,6 +70,8 @@ def arrive(
     operators: Any = None,
     censored: Any = None,
     selection: Any = None,
+    *,
+    k: int = 1,
 ) -> Rows:
     """Rows for a fit, from a table at the door.
 
@@ -82,6 +84,8 @@ def arrive(
         See ``channels.measured``.
     selection : optional
         See ``channels.as_selection``.
+    k : int
+        Components that are to be fitted, if known: by them it is decided what to compile.
 
     Raises
     ------
@@ -93,6 +97,7 @@ def arrive(
     arrival = measured(x, noise, operators, censored)
     if arrival is None:
         return Rows(x, weight, selection=chosen)
+    arrival.channel.warm(k)
     _check_apart(chosen, arrival.channel.censored)
     x, weight, chosen = arrival.sorted(x), arrival.sorted(weight), arrival.sorted(chosen)
     order = np.arange(len(x)) if arrival.order is None else arrival.order
@@ -120,7 +125,7 @@ def arrive(
             "censored; leave such columns out, or check the limits"
         )
     rows = Rows(x, weight, channel=arrival.channel, selection=chosen, order=order)
-    return grounded(rows)
+    return grounded(rows, k)
 
 
 def _check_apart(chosen: Any, censored: FloatArray) -> None:
@@ -135,10 +140,14 @@ def _check_apart(chosen: Any, censored: FloatArray) -> None:
         )
 
 
-def grounded(rows: Rows) -> Rows:
-    """Measured rows with the ground for their starts; other rows as they are."""
-    if rows.channel is None or rows.ground is not None:
-        return rows
+def grounded(table: Rows, k: int = 1) -> Rows:
+    """Measured rows with the ground for their starts; other rows as they are.
+
+    ``k`` components are to be fitted: where kernels are compiled for them, they serve here too.
+    """
+    if table.channel is None or table.ground is not None:
+        return table
+    rows = replace(table, channel=table.channel.as_of(k))
     mean, variance = _first_guess(rows)
     covariance: Covariance = DiagonalCovariance(variance[None])
     several = bool((rows.channel.censored.sum(axis=1) > 1).any())  # exact where independent
@@ -159,7 +168,7 @@ def grounded(rows: Rows) -> Rows:
     model.components(rows).log_density(rows.x[:1], rows.channel[:1])  # factors, once
     each_batch(fill, rows.n, BATCH)
     points = points.astype(rows.x.dtype, copy=False)
-    return replace(rows, ground=Ground(model.means[0], model.covariance, points))
+    return replace(table, ground=Ground(model.means[0], model.covariance, points))
 
 
 def _first_guess(rows: Rows) -> tuple[FloatArray, FloatArray]:

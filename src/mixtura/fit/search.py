@@ -31,6 +31,7 @@ from mixtura.fit.precision import run_in
 from mixtura.fit.recover import on_floor, split_widest
 from mixtura.fit.steps import batch_step
 from mixtura.fit.subsample import subsampled
+from mixtura.fit.warm import warm
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.sources.rows import balanced
@@ -158,6 +159,7 @@ def search(
         When nothing could be fitted, with the reason of each trial.
     """
     rows = grounded(replace(rows, weight=balanced(rows.weight)))
+    warm(rows, _largest(n_components))
     floor = make_floor(reg_covar, rows)
     some = subsampled(rows, subsample, _largest(n_components), seed)
     counts, patient = _counts(n_components, some)

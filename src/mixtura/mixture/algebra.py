@@ -480,9 +480,6 @@ def sample(mix: Mixture, n: int, rng: Seed, return_labels: bool, gradient: str) 
     x = np.empty((size, mix.d))
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(mix.k + 1))
-    for j in range(mix.k):
-        where = order[bounds[j] : bounds[j + 1]]
-        if len(where):
-            z = generator.standard_normal((len(where), mix.d))
-            x[where] = mix.means[j] + mix.covariance.take([j]).color(z.T[None])[0].T
+    z = generator.standard_normal((size, mix.d))
+    x[order] = mix.covariance.color_rows(z, bounds) + np.asarray(mix.means)[labels[order]]
     return (x, labels) if return_labels else x

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixtura.arrays import compiled
 from mixtura.arrays.linalg import log_softmax, logsumexp
 from mixtura.arrays.namespace import is_numpy, namespace, zeros
 from mixtura.arrays.parallel import each_batch
@@ -54,9 +55,10 @@ def log_density(mix: Mixture, x: Array) -> Array:
     if not is_numpy(mix.means):
         return _in_batches(mix, x, logsumexp)
     out = np.empty(x.shape[0])
+    log_total = compiled.choose("scores.log_total", x.shape[0] * mix.k)
 
     def work(start: int, stop: int) -> None:
-        out[start:stop] = logsumexp(_joint_batch(mix, x[start:stop]))
+        log_total(_joint_batch(mix, x[start:stop]), out[start:stop])
 
     each_batch(work, x.shape[0], _batch_rows(mix))
     return out
@@ -69,11 +71,21 @@ def responsibilities(mix: Mixture, x: Array) -> Array:
         return namespace(joint).exp(log_softmax(joint))
     out = np.empty((x.shape[0], mix.k))
 
+    shares = compiled.choose("scores.shares", x.shape[0] * mix.k)
+
     def work(start: int, stop: int) -> None:
-        np.exp(log_softmax(_joint_batch(mix, x[start:stop])), out=out[start:stop])
+        out[start:stop] = _joint_batch(mix, x[start:stop])
+        shares(out[start:stop])
 
     each_batch(work, x.shape[0], _batch_rows(mix))
     return out
+
+
+def gates(mix: Mixture, x: FloatArray, n: int) -> FloatArray:
+    """P(component | x) (b, k) of one batch of a table of n rows."""
+    joint = _joint_batch(mix, x)
+    compiled.choose("scores.shares", n * mix.k)(joint)
+    return joint
 
 
 def grad_log_density(mix: Mixture, x: Array) -> Array:
@@ -89,7 +101,7 @@ def hessian_log_density(mix: Mixture, x: Array) -> Array:
 def _joint_batch(mix: Mixture, x: FloatArray) -> FloatArray:
     anchor, form = mix._kernel
     with np.errstate(over="ignore", invalid="ignore"):
-        joint = form.log_joint(x - anchor)
+        joint = form.log_joint(np.subtract(x, anchor, order="C"))
     return reach.mended(mix, joint, lambda rows: reach.far_joint(mix, x[rows]))
 
 

@@ -1,6 +1,8 @@
 """Imputation: missing cells from the law of what is missing given what is there.
 
-Rows are grouped by their pattern of missing cells, one ``Conditional`` per pattern. A draw takes
+Rows are grouped by their pattern of missing cells. Means of patterns with few rows come from the
+kernels of the E-step, one factorisation per pattern and component; all else from one
+``Conditional`` per pattern. A draw takes
 one component per row first and then all of the row's cells from it together, so that imputed
 cells keep their correlation.
 """
@@ -12,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixtura.arrays.linalg import log_softmax
+from mixtura.arrays.parallel import each_batch
+from mixtura.channels import Grouped
+from mixtura.covariance.observed import MAX_COLUMNS, Compiled
 from mixtura.errors import InputError
-from mixtura.mixture import reach
+from mixtura.mixture import measured, reach
 from mixtura.mixture.conditional import Conditional, conditional
 from mixtura.typing import FloatArray, Seed
 
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HOW", "impute"]
 
+#: Rows in a batch, and rows of a pattern from which matrix products beat the kernels.
+BATCH, MANY = 4096, 1000
 HOW = ("mean", "median", "mode", "sample")
 
 
@@ -38,17 +46,56 @@ def impute(mix: Mixture, x: Any, how: str, n_draws: int | None, rng: Seed) -> Fl
     rows = _rows(mix, x)
     generator = np.random.default_rng(rng)
     draws = 1 if n_draws is None else n_draws
-    out = np.repeat(rows[None], draws, axis=0)
+    out: FloatArray = np.repeat(rows[None], draws, axis=0)
     missing = np.isnan(rows)
     reach.check(mix, reach.holes(rows))
-    patterns, where = np.unique(missing, axis=0, return_inverse=True)
+    patterns, where = _patterns(missing)
+    alone = np.asarray(patterns.any(axis=1))  # patterns with a law of their own
+    if how == "mean" and mix.d <= MAX_COLUMNS:
+        few = np.bincount(where, minlength=len(patterns)) < MANY
+        _expect(mix, out[0], patterns, where, alone & few)
+        alone = alone & ~few
     for i, pattern in enumerate(patterns):
-        if not pattern.any():
+        if not alone[i]:
             continue
-        inside = np.flatnonzero(where.ravel() == i)
+        inside = np.flatnonzero(where == i)
         filled = _fill(mix, rows[inside], pattern, how, draws, generator)
         out[np.ix_(np.arange(draws), inside, np.flatnonzero(pattern))] = filled
     return out[0] if n_draws is None else out
+
+
+def _patterns(missing: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Distinct rows (g, d) of a table of truth values, in order, and each row's place (n,)."""
+    n, d = missing.shape
+    if d > 64:
+        distinct, where = np.unique(missing, axis=0, return_inverse=True)
+        return distinct, where.ravel()
+    bits = np.zeros((n, 8), dtype=np.uint8)  # a row as one number, its first cell the highest bit
+    bits[:, : -(-d // 8)] = np.packbits(missing, axis=1)
+    _, first, where = np.unique(bits.view(">u8")[:, 0], return_index=True, return_inverse=True)
+    return missing[first], where
+
+
+def _expect(
+    mix: Mixture, rows: FloatArray, patterns: FloatArray, where: FloatArray, chosen: FloatArray
+) -> None:
+    """Fill rows of chosen patterns with E[x | what is there]; each pattern is factorised once."""
+    gappy = np.flatnonzero(chosen[where])
+    if len(gappy) == 0:
+        return
+    order = gappy[np.argsort(where[gappy], kind="stable")]
+    channel = Grouped(np.where(patterns, np.inf, 0.0), where[order], mix.d, whole=len(rows))
+    y = rows[order]
+    resp = np.exp(log_softmax(measured.joint(mix, y, channel)))
+    components = Compiled(np.ascontiguousarray(mix.means), mix.covariance)
+
+    def work(start: int, stop: int) -> None:
+        part, how = slice(start, stop), channel[start:stop]
+        filled = components.expectation(y[part], how, resp[part])
+        rows[order[part]] = np.where(np.isnan(y[part]), filled, y[part])
+
+    components.expectation(y[:1], channel[:1], resp[:1])  # factors once, before the threads
+    each_batch(work, len(order), BATCH)
 
 
 def _rows(mix: Mixture, x: Any) -> FloatArray:

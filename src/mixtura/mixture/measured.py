@@ -22,7 +22,7 @@ from mixtura.typing import FloatArray
 if TYPE_CHECKING:
     from mixtura.mixture.mixture import Mixture
 
-__all__ = ["log_density", "log_joint", "responsibilities"]
+__all__ = ["joint", "log_density", "log_joint", "responsibilities"]
 
 #: Bytes of working memory for one batch.
 BATCH_BYTES = 8 * 2**20
@@ -111,7 +111,7 @@ def log_joint(
     arrival = measured(x, noise, operators, censored, d=mix.d)
     if arrival is None:
         return np.asarray(density.log_joint(mix, x))
-    return arrival.returned(_joint(mix, arrival.sorted(x), arrival.channel))
+    return arrival.returned(joint(mix, arrival.sorted(x), arrival.channel))
 
 
 def _with_gaps(mix: Mixture, x: FloatArray) -> FloatArray:
@@ -124,19 +124,20 @@ def _with_gaps(mix: Mixture, x: FloatArray) -> FloatArray:
     arrival = measured(x[gaps], d=mix.d)
     if arrival is None:
         raise AssertionError("rows with gaps have a channel")
-    out[gaps] = arrival.returned(_joint(mix, arrival.sorted(x[gaps]), arrival.channel))
+    out[gaps] = arrival.returned(joint(mix, arrival.sorted(x[gaps]), arrival.channel))
     return out
 
 
-def _joint(mix: Mixture, y: FloatArray, channel: Measured) -> FloatArray:
+def joint(mix: Mixture, y: FloatArray, channel: Measured) -> FloatArray:
+    """The same for rows in the order of their channel."""
     components = observed(np.asarray(mix.means), mix.covariance, channel)
     out = np.empty((len(y), mix.k))
 
     def work(start: int, stop: int) -> None:
         rows, how = y[start:stop], channel[start:stop]
         with np.errstate(over="ignore", invalid="ignore"):
-            joint = mix.log_weights + components.log_density(rows, how)
-        out[start:stop] = reach.mended(mix, joint, lambda far: _far_joint(mix, rows, how, far))
+            found = mix.log_weights + components.log_density(rows, how)
+        out[start:stop] = reach.mended(mix, found, lambda far: _far_joint(mix, rows, how, far))
 
     size = int(np.clip(BATCH_BYTES // (8 * components.row_floats(channel)), 64, 8192))
     components.log_density(y[:1], channel[:1])  # factors once, before the threads

@@ -42,6 +42,9 @@ def mended(mix: Mixture, joint: FloatArray, far: Callable[[FloatArray], FloatArr
     far : callable (rows (m,) of int) -> array (m, k)
         The log joints of some rows, by ``settled``.
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(joint.sum()):
+            return joint
     fine = np.isfinite(joint)
     if fine.all():
         return joint

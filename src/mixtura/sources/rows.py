@@ -97,14 +97,14 @@ class Rows:
         return float(self.n) if self.weight is None else float(np.sum(self.weight))
 
     def batch(self, start: int, stop: int) -> Rows:
-        """Rows start … stop − 1, without copying."""
+        """Rows start … stop − 1, in memory order: copied only where the table's is another."""
         cut = slice(start, stop)
         pick = {
             name: value[cut]
             for name in ("weight", "y", "channel", "labels", "selection", "order")
             if (value := getattr(self, name)) is not None
         }
-        return replace(self, x=self.x[cut], ground=None, **pick)
+        return replace(self, x=np.ascontiguousarray(self.x[cut]), ground=None, **pick)
 
     def batches(self, size: int) -> Iterator[Rows]:
         """Consecutive batches of at most ``size`` rows."""
@@ -168,10 +168,10 @@ def balanced(weight: FloatArray | None) -> FloatArray | None:
 
 
 def as_rows(x: FloatArray) -> FloatArray:
-    """Rows in memory order; float32 becomes float64 where its squares would overflow."""
+    """Rows as they lie; float32 becomes float64 where its squares would overflow."""
     if x.dtype == np.float32 and x.size and max(-float(x.min()), float(x.max())) > 1e15:
-        return np.ascontiguousarray(x, dtype=np.float64)
-    return np.ascontiguousarray(x)
+        return x.astype(np.float64)
+    return x
 
 
 def as_weights(weight: Any, n: int) -> FloatArray | None:
