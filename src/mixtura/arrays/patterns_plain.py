@@ -7,7 +7,7 @@ pieces of 1, 2, 4, … rows, and pieces of one size are solved together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -134,10 +134,12 @@ def _pieces(
 ) -> Iterator[_Pieces]:
     k, p = means.shape
     most = max(1, HELD // (k * p * p))
+    root = _root(sigma)
     for low in range(0, len(variance), most):
         noise, edges = variance[low : low + most], starts[low : low + most + 1]
         seen = np.isfinite(noise)
-        factor = _factors(sigma, noise, seen)
+        exact = not np.where(seen, noise, 0.0).any()
+        factor = _factors(sigma, noise, seen) if root is None or not exact else _exact(root, seen)
         logdet = 2.0 * np.log(np.diagonal(factor, axis1=2, axis2=3)).sum(axis=2)
         const = -0.5 * (logdet + seen.sum(axis=1)[:, None] * LOG_2PI)
         sizes, at = np.diff(edges), edges[:-1].copy()
@@ -154,6 +156,34 @@ def _pieces(
                 yield _Pieces(low + held, rows, z, lower, const[held])
                 at[held] += size
             size *= 2
+
+
+def _root(sigma: FloatArray) -> FloatArray | None:
+    """F (k, p, p) with F Fᵀ = Σ; None where there is none."""
+    try:
+        root = np.linalg.cholesky(sigma)
+    except np.linalg.LinAlgError:
+        return None
+    return root if np.isfinite(root).all() else None
+
+
+def _exact(root: FloatArray, seen: FloatArray) -> FloatArray:
+    """``_factors`` without noise: L Lᵀ = F Fᵀ by orthogonal maps of the rows of F that are seen.
+
+    F Fᵀ has the square of F's condition number, so its own factor would lose twice the digits.
+    """
+    p = seen.shape[1]
+    order = np.argsort(~seen, axis=1, kind="stable")  # what is seen comes first
+    rows = np.where(seen[:, None, :, None], root, 0.0)
+    rows = np.take_along_axis(rows, order[:, None, :, None], axis=2)
+    upper: Any = np.linalg.qr(np.swapaxes(rows, 2, 3), mode="r")
+    diagonal = np.arange(p)
+    upper *= np.where(upper[:, :, diagonal, diagonal] < 0, -1.0, 1.0)[..., None]
+    gone = np.take_along_axis(~seen, order, axis=1)
+    upper[:, :, diagonal, diagonal] = np.where(gone[:, None], 1.0, upper[:, :, diagonal, diagonal])
+    back = np.argsort(order, axis=1)
+    lower = np.take_along_axis(np.swapaxes(upper, 2, 3), back[:, None, :, None], axis=2)
+    return np.take_along_axis(lower, back[:, None, None, :], axis=3)
 
 
 def _factors(sigma: FloatArray, noise: FloatArray, seen: FloatArray) -> FloatArray:

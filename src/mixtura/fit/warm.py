@@ -1,4 +1,4 @@
-"""Which compiled kernels a fit will need: they are told as it begins, and compile beside its start."""
+"""Which compiled kernels a fit will need, told as it begins, so that they compile meanwhile."""
 
 from __future__ import annotations
 
