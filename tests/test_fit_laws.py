@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import fields, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
+import mixtura as mx
 from mixtura.arrays import parallel
 from mixtura.covariance import (
     Added,
@@ -179,6 +181,43 @@ def test_threads_leave_the_limits_of_blas_as_they_were():
     Dense(batch_rows=100).expect(model, rows)
     with pytest.raises(ZeroDivisionError):
         parallel.map_spans(lambda start, stop: 1 // 0, 10, 2)
+    assert [lib.num_threads for lib in parallel._controller().lib_controllers] == before
+
+
+def test_fits_in_many_threads_leave_the_limits_of_blas_as_they_were():
+    before = [lib.num_threads for lib in parallel._controller().lib_controllers]
+    x = PLAIN.rng.standard_normal((6000, 3))
+
+    def fit():
+        with pytest.warns(match="did not converge"):
+            mx.GaussianMixture(4, max_iter=8, tol=0).fit(x)
+
+    for _ in range(3):
+        threads = [threading.Thread(target=fit) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [lib.num_threads for lib in parallel._controller().lib_controllers] == before
+
+
+def test_a_limit_that_one_thread_sets_and_another_restores():
+    before = [lib.num_threads for lib in parallel._controller().lib_controllers]
+    inside, done = threading.Event(), threading.Event()
+
+    def first():
+        with parallel.single_threaded_blas():
+            inside.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    with parallel.single_threaded_blas():
+        done.set()
+        thread.join()
+        now = [lib for lib in parallel._controller().lib_controllers if lib.user_api == "blas"]
+        assert all(lib.num_threads == 1 for lib in now)
     assert [lib.num_threads for lib in parallel._controller().lib_controllers] == before
 
 

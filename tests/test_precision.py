@@ -115,6 +115,31 @@ def test_float32_is_never_silently_wrong(precision, name, condition, offset):
     assert_allclose(other.weights_, double.weights_, atol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["single", "mixed"])
+@pytest.mark.parametrize("scale", [1e-20, 1e-10, 1e10, 1e19])
+@pytest.mark.parametrize("name", ["full", "spherical"])
+def test_scales_beyond_float32_change_nothing(name, scale, precision):
+    x, labels = table(1500, 2, 4)
+    agrees(x * scale, 4, precision, labels, 1e-4, covariance_type=name, reg_covar=0.0)
+    if scale == 1e-20:
+        rows = (x * scale).astype(np.float32)
+        agrees(rows, 4, precision, labels, 1e-4, covariance_type=name, reg_covar=0.0)
+
+
+@pytest.mark.parametrize("precision", ["single", "mixed"])
+def test_a_row_far_out_is_computed_in_float64(precision):
+    x, labels = table(1500, 2, 4)
+    x[3] = [1e30, -1e30]
+    weight = np.where(np.arange(1500) == 3, 1e-300, 1.0)
+    settings = {"resp_init": labels, "max_iter": 5, "tol": 0.0, "precision": precision}
+    with pytest.warns(ConvergenceWarning):
+        fit = mx.GaussianMixture(4, **settings).fit(x, sample_weight=weight)
+    with pytest.warns(ConvergenceWarning):
+        double = mx.GaussianMixture(4, **(settings | {"precision": "double"}))
+        double.fit(x, sample_weight=weight)
+    assert_allclose(fit.lower_bound_, double.lower_bound_)
+
+
 def test_rows_of_known_errors_are_computed_in_float64():
     x, labels = table(800, 3, 3)
     x[::7, 1] = np.nan

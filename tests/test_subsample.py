@@ -124,7 +124,7 @@ def test_rows_keep_what_belongs_to_them(name):
     assert some.n <= 300 and (some.weight > 0).all()
     assert_allclose(some.weight.sum(), weight.sum(), rtol=0.15)
     assert (np.isnan(some.x) == some.channel.missing).all()
-    assert_allclose(some.x, np.where(np.isnan(some.x), np.nan, some.points))
+    assert_allclose(some.x, np.where(np.isnan(some.x), np.nan, some.points), atol=1e-12)
     assert_allclose(gappy[some.order], some.x)
     assert (weight[some.order] > 0).all()
     assert subsampled(whole, (name, 3000), 3, 0) is whole

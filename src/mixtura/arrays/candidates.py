@@ -146,4 +146,4 @@ def _signatures(real: str) -> dict[str, str]:
     }
 
 
-SIGNATURES = {name: [_signatures("f8")[name], _signatures("f4")[name]] for name in __all__}
+SIGNATURES = {name: {real: _signatures(real)[name] for real in ("f8", "f4")} for name in __all__}

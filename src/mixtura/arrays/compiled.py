@@ -76,13 +76,19 @@ def choose(name: str, work: float) -> Callable[..., Any]:
     return kernel(f"{module}_plain.{function}")
 
 
-def warm(*names: str, work: float) -> None:
-    """Begin to compile kernels in the background, where they will serve for so much work."""
+def warm(*names: str, work: float, real: str = "") -> None:
+    """Begin to compile kernels in the background, where they will serve for so much work.
+
+    Parameters
+    ----------
+    real : str
+        "f8" or "f4": only signatures that compute in it; all by default.
+    """
     if not _wanted(work):
         return
     _threads[:] = [thread for thread in _threads if thread.is_alive()]
     # The interpreter waits for the thread at its end: compilers do not like to be cut off.
-    thread = threading.Thread(target=_compile, args=(names,), name="mixtura-compile")
+    thread = threading.Thread(target=_compile, args=(names, real), name="mixtura-compile")
     _threads.append(thread)
     thread.start()
 
@@ -99,7 +105,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=wait)
 
 
-def _compile(names: tuple[str, ...]) -> None:
+def _compile(names: tuple[str, ...], real: str) -> None:
     with suppress(Exception):  # whoever calls the kernel will be told
         if not _numba_loads():
             return
@@ -107,7 +113,10 @@ def _compile(names: tuple[str, ...]) -> None:
         for name in names:
             dispatcher: Any = kernel(name)
             module = import_module(dispatcher.__module__)
-            for signature in getattr(module, "SIGNATURES", {}).get(name.rsplit(".", 1)[1], ()):
+            signatures = getattr(module, "SIGNATURES", {}).get(name.rsplit(".", 1)[1], ())
+            if isinstance(signatures, dict):
+                signatures = [one for key, one in signatures.items() if key.endswith(real)]
+            for signature in signatures:
                 # As types, which a call goes by too when it looks for code that was kept.
                 dispatcher.compile(types.normalize_signature(signature)[0])
 
@@ -117,10 +126,11 @@ def jit(function: Callable[..., Any] | None = None, *, fastmath: Any = False) ->
     if function is None:
         return lambda f: jit(f, fastmath=fastmath)
     numba = import_module("numba")
+    how = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}  # x / 0 is no exception
     try:
-        dispatcher = numba.njit(cache=True, nogil=True, fastmath=fastmath)(function)
+        dispatcher = numba.njit(cache=True, **how)(function)
     except (RuntimeError, OSError):  # no folder is writable
-        return numba.njit(nogil=True, fastmath=fastmath)(function)
+        return numba.njit(**how)(function)
     if hasattr(dispatcher, "_cache"):
         dispatcher._cache = _Forgiving(dispatcher._cache)
     return dispatcher

@@ -232,8 +232,9 @@ def expectation(
 
 
 SIGNATURES = {
-    "expectation": [
-        f"f8({rows}[:, ::1], f8[::1], f8[::1], {real}[:, ::1], i8[::1], i8[::1], f8[:, ::1])"
+    "expectation": {
+        f"{rows} in {real}": f"f8({rows}[:, ::1], f8[::1], f8[::1], {real}[:, ::1], i8[::1], "
+        "i8[::1], f8[:, ::1])"
         for rows, real in (("f8", "f8"), ("f8", "f4"), ("f4", "f4"))
-    ]
+    }
 }

@@ -266,6 +266,6 @@ def _signatures(real: str) -> dict[str, str]:
 
 
 SIGNATURES = {
-    name: [_signatures("f8")[name], _signatures("f4")[name]]
+    name: {real: _signatures(real)[name] for real in ("f8", "f4")}
     for name in ("group", "scatter_full", "scatter_diagonal")
 }

@@ -7,18 +7,21 @@ BLAS's own threads over large ones. The caller's limits are respected and restor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import scipy.linalg  # noqa: F401  (loads its BLAS before the controller looks for libraries)
+import threadpoolctl
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["each_batch", "map_spans", "n_workers", "single_threaded_blas"]
 
 T = TypeVar("T")
+
+_openblas = getattr(threadpoolctl, "OpenBLASController", None)
 
 
 @cache
@@ -36,11 +39,44 @@ def n_workers() -> int:
     return max(1, min([processors, *(int(limit) for limit in limits)]))
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Limit BLAS to one thread, and restore the limit that was set before."""
-    with _controller().limit(limits=1, user_api="blas"):
-        yield
+class _Limit:
+    """One limit for all threads of the process: the first to need it sets it, the last restores.
+
+    Later versions of threadpoolctl let one thread alone change OpenBLAS's limit, until it gives
+    that right back; here it goes to whichever thread is the last.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._owner: threading.Thread | None = None
+        self._held: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._owner = threading.current_thread()
+                self._held = _controller().limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                release = getattr(_openblas, "clear_controlling_thread", lambda **how: None)
+                if self._owner is not threading.current_thread():
+                    release(force=True)
+                self._held.restore_original_limits()
+                release()
+                self._owner = self._held = None
+
+
+_limit = _Limit()
+
+
+def single_threaded_blas() -> _Limit:
+    """A context in which BLAS takes one thread; the limit that was set before comes back."""
+    return _limit
 
 
 def map_spans(work: Callable[[int, int], T], n: int, workers: int) -> list[T]:

@@ -104,6 +104,10 @@ class _Pair:
 
     def newton(self, at: float) -> tuple[float, bool]:
         """Three Newton steps towards where the derivative vanishes; whether it was near."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self._newton(at)
+
+    def _newton(self, at: float) -> tuple[float, bool]:
         for _ in range(3):
             c, s = np.cos(at), np.sin(at)
             g, turned = self.h * c + self.b * s, self.b * c - self.h * s

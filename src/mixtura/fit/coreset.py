@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mixtura.errors import InputError
 from mixtura.fit.nearest import Cloud, nearest_of
 from mixtura.fit.seeding import seeds
 from mixtura.typing import FloatArray
@@ -70,4 +71,9 @@ def probabilities(cloud: Cloud, k: int, rng: np.random.Generator) -> FloatArray:
         alpha, mean = 16 * (np.log(k) + 2), overall / total
         bound += alpha / mean * (distance + 2 * (cost / np.maximum(mass, 1e-300))[labels])
     q = cloud.mass * bound
+    if not (np.isfinite(q).all() and q.sum() > 0):
+        raise InputError(
+            "expected rows whose squared distances can be summed, got some too far apart; leave "
+            "them out, or use subsample=('random', n)"
+        )
     return np.asarray(q / q.sum())

@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.utils import check_random_state
 
-from mixtura.arrays.parallel import each_batch
+from mixtura.arrays.parallel import each_batch, single_threaded_blas
 from mixtura.fit.first import model_from_start
 from mixtura.fit.moving import BRIEF, LONG
 from mixtura.fit.partition import partition
@@ -95,7 +95,9 @@ def kmeans(rows: Rows, k: int, random_state: Any) -> Start:
     if _much(x, k):
         return _scattered(_partition(x, weight, k, random_state, *KMEANS), place)
     model = KMeans(n_clusters=k, n_init=1, random_state=random_state)
-    return _scattered(model.fit(x, sample_weight=weight).labels_, place)
+    with single_threaded_blas():  # as it asks for itself, but from one thread of the process alone
+        model.fit(x, sample_weight=weight)
+    return _scattered(model.labels_, place)
 
 
 def kmeans_seeds(rows: Rows, k: int, random_state: Any) -> Start:

@@ -34,6 +34,8 @@ __all__ = ["GaussianModel", "gather"]
 
 #: float32 rows are computed in float64 beyond this inflation, checked up to so many columns.
 SINGLE_INFLATION, CHECKED_COLUMNS = 1e3, 128
+#: Variances and squares about the anchor that leave float32 room for their inverses and sums.
+SINGLE_RANGE = 1e-24, 1e24
 #: Statistics beyond this many bytes are kept once, not once per thread.
 SHARED_BYTES = 48 * 2**20
 #: Features of a batch up to this size are kept from the E-step for the M-step.
@@ -124,8 +126,14 @@ class GaussianModel:
         return Pruned.of(form, self.covariance, means, const, dtype, self.axes, widths)
 
     def _needs_double(self, dtype: Any) -> bool:
-        """Whether float32 would lose the moments of nearly collinear columns."""
-        if dtype != np.float32 or self.d > CHECKED_COLUMNS:
+        """Whether float32 would lose the moments of nearly collinear columns, or its range."""
+        if dtype != np.float32:
+            return False
+        variance = self.covariance.diagonal()
+        most = ((self.means - self.anchor) ** 2 + variance).max()
+        if not (variance.min() > SINGLE_RANGE[0] and most < SINGLE_RANGE[1]):
+            return True
+        if self.d > CHECKED_COLUMNS:
             return False
         return self.covariance.inflation() > SINGLE_INFLATION
 

@@ -9,7 +9,7 @@ that the answer is that of float64.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,35 @@ from mixtura.errors import InputError
 from mixtura.fit.driver import Fit, run
 from mixtura.fit.steps import batch_step
 from mixtura.sources import Rows
+from mixtura.typing import FloatArray
 
 __all__ = ["PRECISIONS", "run_in"]
 
 #: Names -> what a fit iterates in; None is the rows' own type.
 PRECISIONS: dict[str, Any] = {"double": None, "mixed": np.float32, "single": np.float32}
+
+
+#: Rows farther from the anchor than this are not squared in float32.
+FARTHEST = 1e15
+
+
+@dataclass
+class _Last:
+    """What the last iteration met, and what became of it."""
+
+    entered: Any = None
+    left: Any = None
+    mended: bool = False
+    stopped: bool = False
+
+
+def _within(rows: Rows, anchor: FloatArray) -> bool:
+    """Whether squares of rows about the anchor keep well within float32."""
+    return all(
+        max(float((b.x.max(axis=0) - anchor).max()), float((anchor - b.x.min(axis=0)).max()))
+        < FARTHEST
+        for b in rows.batches(65536)
+    )
 
 
 def run_in(
@@ -40,8 +64,9 @@ def run_in(
 ) -> Fit:
     """``run`` in one of ``PRECISIONS``.
 
-    Rows whose errors or gaps are known are computed in float64 in any case, and ``mixed`` is
-    ``double`` where rows × components are too few to repay it.
+    Rows whose errors or gaps are known, and tables with values too far out for float32, are
+    computed in float64 in any case, and ``mixed`` is ``double`` where rows × components are too few
+    to repay it.
 
     Raises
     ------
@@ -54,19 +79,22 @@ def run_in(
         )
     how: dict[str, Any] = {"tol": tol, "step": step, "callback": callback}
     small = precision == "mixed" and rows.n * model.k < compiled.LEAST_WORK
+    measured = rows.channel is not None or rows.selection is not None
     coarse = PRECISIONS[precision]
-    if coarse is None or small or rows.channel is not None or rows.selection is not None:
+    if coarse is None or small or measured or not _within(rows, model.anchor):
         return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
-    entered: list[Any] = [None]
-    stopped: list[bool] = [False]
+    last_of = _Last()
 
     def watched_step(model: Any, rows: Rows, engine: Any, memory: Any) -> Any:
-        entered[0] = model
-        return step(model, rows, engine, memory)
+        last_of.entered = model
+        found = step(model, rows, engine, memory)
+        last_of.left = found[0]
+        return found
 
     def watched(state: Any) -> bool:
-        stopped[0] = callback is not None and callback(state) is True
-        return stopped[0]
+        last_of.mended = state.model is not last_of.left
+        last_of.stopped = callback is not None and callback(state) is True
+        return last_of.stopped
 
     first = run(
         replace(model, compute=np.dtype(coarse)),
@@ -80,14 +108,15 @@ def run_in(
     )
     if precision == "single" or first.n_iter == 0:
         return replace(first, model=replace(first.model, compute=None))
-    # An extrapolated model may have been refused: then the fit goes on from what was kept.
-    again = step is batch_step
+    # An extrapolated model may have been refused, and a model that lost components was mended:
+    # then the fit goes on from what was kept.
+    again = step is batch_step and not last_of.mended
     kept = first.trace[:-1] if again else first.trace
     last = run(
-        replace(entered[0] if again else first.model, compute=np.dtype(np.float64)),
+        replace(last_of.entered if again else first.model, compute=np.dtype(np.float64)),
         rows,
         engine,
-        max_iter=1 if stopped[0] else max_iter - len(kept),
+        max_iter=1 if last_of.stopped else max_iter - len(kept),
         previous=(kept[-1] if kept else previous) if again else -np.inf,
         **how,
     )

@@ -159,7 +159,6 @@ def search(
         When nothing could be fitted, with the reason of each trial.
     """
     rows = grounded(replace(rows, weight=balanced(rows.weight)))
-    warm(rows, _largest(n_components))
     floor = make_floor(reg_covar, rows)
     some = subsampled(rows, subsample, _largest(n_components), seed)
     counts, patient = _counts(n_components, some)
@@ -287,6 +286,7 @@ class _Hunt:
     def attempt(self, k: int, name: Any) -> Trial:
         """Fit k components of one structure, and enter the trial in the table."""
         rule = structure(name, self.rank, self.rows.d)
+        warm(self.rows, k, rule.kind(None, self.rows.d), self.precision)
         label = name if isinstance(name, str) else name.name
         started = time.perf_counter()
         n_parameters = rule.n_parameters(k, self.rows.d) + k * self.rows.d + k - 1
