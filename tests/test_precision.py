@@ -140,6 +140,19 @@ def test_a_row_far_out_is_computed_in_float64(precision):
     assert_allclose(fit.lower_bound_, double.lower_bound_)
 
 
+@pytest.mark.parametrize("precision", ["single", "mixed"])
+@pytest.mark.parametrize("name", ["full", "diag", "VVI"])
+def test_an_anchor_far_from_narrow_components_costs_no_digits(name, precision):
+    # One row drags the mean, about which rows stand, far away from all others.
+    x, labels = table(1500, 3, 4)
+    x[0, 0] = 1e9
+    labels[0] = 3
+    labels[labels == 3] = np.where(np.flatnonzero(labels == 3) == 0, 3, 2)
+    settings = {"covariance_type": name, "reg_covar": 1e-3, "max_iter": 20}
+    double, other = agrees(x, 4, precision, labels, 1e-4, **settings)
+    assert_allclose(other.weights_, double.weights_, atol=1e-4)
+
+
 def test_rows_of_known_errors_are_computed_in_float64():
     x, labels = table(800, 3, 3)
     x[::7, 1] = np.nan

@@ -36,6 +36,8 @@ __all__ = ["GaussianModel", "gather"]
 SINGLE_INFLATION, CHECKED_COLUMNS = 1e3, 128
 #: Variances and squares about the anchor that leave float32 room for their inverses and sums.
 SINGLE_RANGE = 1e-24, 1e24
+#: Standard deviations from the anchor at which float32 still holds a row to a thousandth of one.
+SINGLE_DISTANCE = 1e4
 #: Statistics beyond this many bytes are kept once, not once per thread.
 SHARED_BYTES = 48 * 2**20
 #: Features of a batch up to this size are kept from the E-step for the M-step.
@@ -129,9 +131,10 @@ class GaussianModel:
         """Whether float32 would lose the moments of nearly collinear columns, or its range."""
         if dtype != np.float32:
             return False
-        variance = self.covariance.diagonal()
-        most = ((self.means - self.anchor) ** 2 + variance).max()
-        if not (variance.min() > SINGLE_RANGE[0] and most < SINGLE_RANGE[1]):
+        variance, squares = self.covariance.diagonal(), (self.means - self.anchor) ** 2
+        if not (variance.min() > SINGLE_RANGE[0] and (squares + variance).max() < SINGLE_RANGE[1]):
+            return True
+        if (squares / variance).max() > SINGLE_DISTANCE**2:  # rounded where rows are centred
             return True
         if self.d > CHECKED_COLUMNS:
             return False
