@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 import mixtura as mx
 from mixtura import LowRankCovariance, Mixture
 from mixtura.covariance.factored import Factored
-from mixtura.covariance.form import Guarded, Mapped, Quadratic
+from mixtura.covariance.form import Guarded, Mapped, Partly, Quadratic
 from mixtura.fit.engines import Dense
 from mixtura.sources import Rows
 from tests.laws.cases import NAMES, mixture_of
@@ -210,3 +210,28 @@ def test_low_rank_algebra_never_forms_a_square_matrix(monkeypatch):
     mix.affine(np.diag(np.arange(1.0, 7.0)))
     with pytest.raises(AssertionError, match="d × d"):
         np.asarray(mix.cov)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+def test_few_narrow_components_leave_the_others_their_product(name, dtype):
+    rng = np.random.default_rng(4)
+    mix = mixture_of(name, rng, 12, 3)
+    shrink = np.ones(12)
+    shrink[[2, 7]] = 1e-5 if dtype is np.float64 else 1e-3
+    parts = [mix.covariance.take([j]).scaled(float(shrink[j] ** 2)) for j in range(12)]
+    covariance = type(mix.covariance).stacked(parts)
+    const = -covariance.logdet
+    form = covariance.form(mix.means, const, dtype)
+    assert isinstance(form, Partly) and form.guarded
+    assert list(form.narrow) == [2, 7]
+    spread = np.sqrt(np.stack([np.diagonal(m) for m in covariance.dense()]))
+    near = mix.means[:, None] + spread[:, None] * rng.standard_normal((12, 40, 3))
+    x = near.reshape(-1, 3).astype(dtype)
+    expected = covariance.form(mix.means, const, dtype, guarded=True).log_joint(x)
+    size = 1e-9 if dtype is np.float64 else 2e-3
+    assert_allclose(form.log_joint(x), expected, rtol=size, atol=size)
+
+    wrong = Partly(form.quick, form.exact, form.narrow[:1])  # one left to a product of zeros
+    with pytest.raises(AssertionError):
+        assert_allclose(wrong.log_joint(x), expected, rtol=size, atol=size)

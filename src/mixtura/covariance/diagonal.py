@@ -13,7 +13,7 @@ from mixtura.arrays.namespace import as_float, freeze, holds, namespace, to_nump
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.floor import Floor
-from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
+from mixtura.covariance.form import Form, Guarded, Partly, Quadratic, are_safe
 from mixtura.errors import ConstructionError, NotPositiveDefiniteError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import MomentKind, Statistics
@@ -176,14 +176,20 @@ def diagonal_form(
     """The form of variances (k, d), or (k, 1) where all columns share one."""
     precision = 1.0 / positive(variance)
     spread = (means**2 + variance).max(axis=0)
+    safe = np.full(len(means), guarded is False)
     if guarded is None:
-        guarded = not is_safe((precision * spread).sum(axis=1), means.shape[1], dtype)
-    if guarded:
+        safe = are_safe((precision * spread).sum(axis=1), means.shape[1], dtype)
+
+    def exact() -> Guarded:
         root = np.sqrt(precision).astype(dtype)
         return Guarded(means, const, lambda x, j: x * root[j])
-    weighted = precision * means
-    gamma = (weighted * means).sum(axis=1)
-    return Quadratic.of(kind, precision, -2 * weighted, gamma, const, dtype)
+
+    def quick() -> Quadratic:
+        weighted = precision * means
+        gamma = (weighted * means).sum(axis=1)
+        return Quadratic.of(kind, precision, -2 * weighted, gamma, const, dtype)
+
+    return Partly.of(quick, exact, safe)
 
 
 @dataclass(frozen=True)

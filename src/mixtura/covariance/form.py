@@ -9,7 +9,8 @@ diagonal, isotropic) are one product of the features (Φ, x, 1) with one matrix 
 (``Quadratic``), and the M-step's moments are the transposed product; low-rank structures alone have
 the term in U (``Factored``, in a file of its own).
 Quadratic features lose digits where a component is narrow against the spread of the whole; there
-``Guarded`` whitens exact differences x − μₖ component by component instead.
+``Guarded`` whitens exact differences x − μₖ component by component instead, and ``Partly`` does so
+for the narrow ones alone.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ import numpy as np
 from mixtura.statistics import MomentKind
 from mixtura.typing import FloatArray
 
-__all__ = ["Form", "Guarded", "Mapped", "Quadratic", "is_safe"]
+__all__ = ["Form", "Guarded", "Mapped", "Partly", "Quadratic", "are_safe", "is_safe"]
 
 
 #: Features beyond this size are made and multiplied part by part.
 CACHED_BYTES, LEAST_ROWS = 2**20, 256
+#: Share of components that must be safe for the others to be evaluated beside a product.
+MOSTLY = 0.75
 
 
 class Form:
@@ -146,6 +149,47 @@ class Guarded(Form):
 
 
 @dataclass(frozen=True, eq=False)
+class Partly(Form):
+    """Quadratic features, but exact differences for a few narrow components.
+
+    Attributes
+    ----------
+    quick : Quadratic
+    exact : Guarded
+    narrow : array of int
+        Components that ``exact`` evaluates.
+    """
+
+    quick: Quadratic
+    exact: Guarded
+    narrow: FloatArray
+    guarded = True
+
+    @classmethod
+    def of(
+        cls, quick: Callable[[], Quadratic], exact: Callable[[], Guarded], safe: FloatArray
+    ) -> Form:
+        """The cheapest form for components (k,) of which some are safe with quadratic features."""
+        if safe.all():
+            return quick()
+        if np.mean(safe) < MOSTLY:
+            return exact()
+        form, narrow = quick(), np.flatnonzero(~safe)
+        table = form.coefficients.copy()
+        table[:, narrow] = 0.0
+        return cls(Quadratic(form.kind, table), exact(), narrow)
+
+    def log_joint(self, x: FloatArray) -> FloatArray:
+        joint = self.quick.log_joint(x)
+        for j in self.narrow:
+            joint[:, j] = self.exact.one(x, j)
+        return joint
+
+    def row_floats(self, d: int, k: int) -> int:
+        return self.quick.row_floats(d, k)
+
+
+@dataclass(frozen=True, eq=False)
 class Mapped(Form):
     """A map shared by all components, then a form in its coordinates (tied structures)."""
 
@@ -171,7 +215,12 @@ class Mapped(Form):
 SAFE_PER_COLUMN, SAFE_SINGLE = 1e5, 3e4
 
 
-def is_safe(magnitude: FloatArray, d: int, dtype: Any) -> bool:
-    """Whether quadratic features keep the digits: Σ |Θ| s s, s the spread about the anchor."""
+def are_safe(magnitude: FloatArray, d: int, dtype: Any) -> FloatArray:
+    """For which components quadratic features keep the digits: Σ |Θ| s s, s the whole's spread."""
     safe = SAFE_SINGLE if np.dtype(dtype) == np.float32 else SAFE_PER_COLUMN * d
-    return bool(np.max(magnitude) <= safe)
+    return np.asarray(magnitude <= safe)
+
+
+def is_safe(magnitude: FloatArray, d: int, dtype: Any) -> bool:
+    """Whether they do so for all."""
+    return bool(are_safe(magnitude, d, dtype).all())

@@ -21,7 +21,7 @@ from mixtura.arrays.namespace import as_float, freeze, namespace
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.floor import Floor
-from mixtura.covariance.form import Form, Guarded, Quadratic, is_safe
+from mixtura.covariance.form import Form, Guarded, Partly, Quadratic, are_safe
 from mixtura.errors import ConstructionError
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Statistics
@@ -168,20 +168,23 @@ class FullCovariance(Covariance):
     def form(
         self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
     ) -> Form:
-        if guarded is None:
-            guarded = self.d > MAX_QUADRATIC_COLUMNS
-        if not guarded:
-            precision = self.precision()
-            spread = np.sqrt((means**2 + self.diagonal()).max(axis=0))
-            magnitude = (np.abs(precision) @ spread) @ spread
-            guarded = not is_safe(magnitude, self.d, dtype)
-        if guarded:
+        def exact() -> Guarded:
             return Guarded(means, const, self.row_whitener(dtype))
-        rows, cols = triangle(self.d)
-        theta = precision[:, rows, cols] * np.where(rows == cols, 1.0, 2.0)
-        linear = np.einsum("kij,kj->ki", precision, means)
-        gamma = np.einsum("kj,kj->k", linear, means)
-        return Quadratic.of(FullMoments(), theta, -2 * linear, gamma, const, dtype)
+
+        if guarded or (guarded is None and self.d > MAX_QUADRATIC_COLUMNS):
+            return exact()
+        precision = self.precision()
+        spread = np.sqrt((means**2 + self.diagonal()).max(axis=0))
+        safe = are_safe((np.abs(precision) @ spread) @ spread, self.d, dtype)
+
+        def quick() -> Quadratic:
+            rows, cols = triangle(self.d)
+            theta = precision[:, rows, cols] * np.where(rows == cols, 1.0, 2.0)
+            linear = np.einsum("kij,kj->ki", precision, means)
+            gamma = np.einsum("kj,kj->k", linear, means)
+            return Quadratic.of(FullMoments(), theta, -2 * linear, gamma, const, dtype)
+
+        return Partly.of(quick, exact, safe)
 
     @classmethod
     def stacked(cls, parts: Sequence[FullCovariance]) -> FullCovariance:
