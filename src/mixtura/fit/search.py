@@ -160,7 +160,8 @@ def search(
     """
     rows = grounded(replace(rows, weight=balanced(rows.weight)))
     floor = make_floor(reg_covar, rows)
-    some = subsampled(rows, subsample, _largest(n_components), seed)
+    counts, patient = _counts(n_components, rows)
+    some = subsampled(rows, subsample, max(counts), seed)
     counts, patient = _counts(n_components, some)
     names = _structures(covariance_type, rows.d)
     step = squarem_step if accelerate or rows.creeps else batch_step
@@ -198,12 +199,6 @@ def search(
         note = f"the best has {counts[-1]} components, the most that were tried"
         return replace(result, notes=(*result.notes, note))
     return result
-
-
-def _largest(n_components: Any) -> int:
-    """The most components that are asked for, as far as is known before the rows are."""
-    counts = [n_components] if isinstance(n_components, int | np.integer) else n_components
-    return MOST if isinstance(counts, str) else max((int(k) for k in counts), default=1)
 
 
 def make_floor(reg_covar: float | str | Floor, rows: Rows) -> Floor:
