@@ -140,7 +140,9 @@ class Mixture:
         total = namespace(w).sum(w) if holds(top < 1e300) else top
         if not holds((total > 1e-300) & (total < 1e300)):  # sums beyond the range of floats
             w, total = w / top, namespace(w).sum(w / top)
-        self._set(w / total, mu, cov, names)
+        # Weights that were normalised before keep their bits, so that files give them back.
+        kept = is_numpy(w) and abs(float(total) - 1.0) <= 8 * np.finfo(w.dtype).eps
+        self._set(w if kept else w / total, mu, cov, names)
         cov.logdet  # noqa: B018  (factors every component, and names the one that fails)
 
     def _set(self, weights: Array, means: Array, covariance: Covariance, columns: Any) -> None:
