@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
 import mixtura as mx
-from mixtura.arrays.rotations import rotate_axes, value
+from mixtura.arrays.rotations import rotate_axes
+from mixtura.arrays.rotations_plain import value
 from mixtura.covariance import FOURTEEN, Added, Parsimonious, parsimonious
 from mixtura.covariance.orientation import common_orientation, shared_axes
 from mixtura.covariance.shape import common_axes, common_matrix
