@@ -17,7 +17,7 @@ from mixtura.fit.engines import Dense
 from mixtura.fit.initialise import model_from_start
 from mixtura.sources import Rows
 from mixtura.statistics import Projected
-from mixtura.statistics.groups import active, negligible
+from mixtura.statistics.responsibilities import active, negligible
 from tests.laws import covariance as covariance_laws
 from tests.laws import fit as fit_laws
 from tests.laws import statistics as laws

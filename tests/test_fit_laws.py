@@ -227,6 +227,35 @@ def test_spans_cover_rows_in_order():
     assert parallel.map_spans(lambda start, stop: stop - start, 1, 8) == [1]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"n_components": 3}, {"n_components": [2, 3]}, {"n_components": 3, "subsample": 100}],
+    ids=["fixed", "searched", "subsampled"],
+)
+def test_an_engine_is_one_entry_in_the_registry(settings, monkeypatch, load):
+    passes = []
+
+    class Counting(Dense):
+        def expect(self, model, rows, memory=None):
+            passes.append(rows.n)
+            return super().expect(model, rows, memory)
+
+    monkeypatch.setitem(ENGINES, "counting", Counting)
+    constraints = mx.GaussianMixture._parameter_constraints | {"engine": [str]}
+    monkeypatch.setattr(mx.GaussianMixture, "_parameter_constraints", constraints)
+    plain = []
+    whole = Dense.expect
+
+    def expect(self, model, rows, memory=None):
+        plain.append(type(self))
+        return whole(self, model, rows, memory)
+
+    monkeypatch.setattr(Dense, "expect", expect)
+    fit = mx.GaussianMixture(engine="counting", random_state=0, **settings).fit(load("iris").x)
+    assert len(passes) >= fit.n_iter_
+    assert set(plain) == {Counting}
+
+
 # ---- weights, rows and components --------------------------------------------------------------
 @pytest.mark.parametrize("name", RULES)
 def test_weights_are_repeated_rows(name):

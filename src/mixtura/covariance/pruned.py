@@ -21,6 +21,7 @@ from scipy.linalg import eigh
 
 from mixtura.arrays import compiled
 from mixtura.covariance.form import Form, Guarded
+from mixtura.statistics.responsibilities import active
 from mixtura.typing import FloatArray
 
 __all__ = ["Pruned", "principal_axes", "stages"]
@@ -177,7 +178,5 @@ class Pruned(Form):
 
 def _evaluate(form: Guarded, x: FloatArray, needed: FloatArray, joint: FloatArray) -> None:
     """Write the log joints that are needed."""
-    for j, column in enumerate(np.ascontiguousarray(needed.T)):
-        rows = np.flatnonzero(column)
-        if len(rows):
-            joint[rows, j] = form.one(x[rows], j)
+    for j, rows in active(needed, 0.5):
+        joint[rows, j] = form.one(x[rows], j)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtura.covariance.form import Form, Guarded
-from mixtura.statistics.groups import active
+from mixtura.statistics.responsibilities import active
 from mixtura.typing import FloatArray
 
 __all__ = ["Screened"]

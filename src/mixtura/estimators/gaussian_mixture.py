@@ -354,6 +354,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             columns=getattr(self, "feature_names_in_", None),
             accelerate=self.accelerate,
             precision=self.precision,
+            engine=ENGINES[self.engine](),
             subsample=self.subsample,
             callback=None if report is None else lambda progress: report(),
         )

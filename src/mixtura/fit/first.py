@@ -18,7 +18,7 @@ from mixtura.fit.model import GaussianModel, gather
 from mixtura.fit.nearest import group_sums
 from mixtura.sources import Rows
 from mixtura.statistics import MomentKind, Statistics
-from mixtura.statistics.kinds import Diagonal, Full, Pooled, Trace
+from mixtura.statistics.kinds import Pooled
 from mixtura.typing import FloatArray
 
 __all__ = ["model_from_start"]
@@ -120,7 +120,7 @@ def _start_statistics(
 def _summable(kind: MomentKind, d: int) -> bool:
     """Whether the moments of a row are few numbers, the same for all components."""
     inner = kind.inner if isinstance(kind, Pooled) else kind
-    return isinstance(inner, Trace | Diagonal | Full) and kind.size(d) <= FEW
+    return not inner.by_component and kind.size(d) <= FEW
 
 
 def _sums(

@@ -27,7 +27,7 @@ from mixtura.fit.selection import SelectedView
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
 from mixtura.statistics import Full, Grouped, MomentKind, Responsibilities, Statistics
-from mixtura.statistics.groups import active, negligible
+from mixtura.statistics.responsibilities import CROWDED, active, negligible
 from mixtura.typing import FloatArray, View
 
 __all__ = ["GaussianModel", "gather"]
@@ -46,9 +46,8 @@ KEPT_BYTES = 3 * 2**20
 PRUNED_ROWS = 10
 #: Columns beyond which the moments of a group are left to BLAS.
 SCATTERED_COLUMNS = 192
-#: Moments are taken component by component where no more than this share of the pairs of rows and
-#: components counts; in batches of so many rows per component.
-SPARSE, ROWS_EACH = 1 / 8, 32
+#: Rows per component in a batch whose moments are taken component by component.
+ROWS_EACH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,7 +298,7 @@ class GaussianView:
 
 
 def _sparse(resp: FloatArray) -> bool:
-    return bool(np.count_nonzero(resp > negligible(resp)) <= SPARSE * resp.size)
+    return bool(np.count_nonzero(resp > negligible(resp)) <= CROWDED * resp.size)
 
 
 def gather(

@@ -23,7 +23,7 @@ from mixtura.covariance import Clipped, Floor, Structure, TiedCovariance, struct
 from mixtura.errors import InputError
 from mixtura.fit.accelerate import squarem_step
 from mixtura.fit.driver import Fit, Step
-from mixtura.fit.engines import Dense
+from mixtura.fit.engines import ENGINES
 from mixtura.fit.ground import grounded
 from mixtura.fit.initialise import deterministic, kmeans, model_from_start, nearest
 from mixtura.fit.model import GaussianModel
@@ -120,6 +120,7 @@ def search(
     columns: Any = None,
     accelerate: bool = False,
     precision: str = "double",
+    engine: Any = None,
     subsample: Any = None,
     callback: Callable[[Progress], Any] | None = None,
 ) -> SearchResult:
@@ -146,6 +147,8 @@ def search(
         See ``fit.accelerate``.
     precision : {"double", "mixed", "single"}
         See ``fit.precision``.
+    engine : Engine, optional
+        See ``fit.engines``; by default the one that "auto" names.
     subsample : int, str or (str, int), optional
         Weighted rows on which the trials are fitted; see ``fit.subsample``. They are scored on all
         rows, and the best is fitted on with all.
@@ -165,8 +168,21 @@ def search(
     counts, patient = _counts(n_components, some)
     names = _structures(covariance_type, rows.d)
     step = squarem_step if accelerate or rows.creeps else batch_step
-    hunt = _Hunt(rows, some, floor, rank, seed, n_init, max_iter, tol, columns, step, callback)
-    hunt.precision = precision
+    hunt = _Hunt(
+        table=rows,
+        rows=some,
+        floor=floor,
+        rank=rank,
+        seed=seed,
+        n_init=n_init,
+        max_iter=max_iter,
+        tol=tol,
+        columns=columns,
+        precision=precision,
+        engine=ENGINES["auto"]() if engine is None else engine,
+        step=step,
+        callback=callback,
+    )
     scale = np.minimum(np.sqrt(rows.variance()), 10 * rows.robust_scale())
     hunt.limit = Clipped(scale) if (scale > 0).all() else None
     hunt.planned = len(counts) * len(names)
@@ -267,6 +283,8 @@ class _Hunt:
     max_iter: int
     tol: float
     columns: Any
+    precision: str
+    engine: Any
     step: Any
     callback: Callable[[Progress], Any] | None
     planned: int = 0
@@ -275,7 +293,6 @@ class _Hunt:
     partitions: dict[int, list[FloatArray]] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
     limit: Floor | None = None
-    precision: str = "double"
     stopped: bool = False
 
     def attempt(self, k: int, name: Any) -> Trial:
@@ -294,7 +311,7 @@ class _Hunt:
                     f"{n_parameters} parameters are too many for the table's {numbers:.0f} numbers"
                 )
             fit = self._fit(k, rule, label)
-            _, total, _ = Dense().expect(fit.model, self.table)
+            _, total, _ = self.engine.expect(fit.model, self.table)
             kept = fit.model.k
             if kept < k:
                 raise InputError(f"collapsed to {kept} components; ask for fewer")
@@ -343,7 +360,6 @@ class _Hunt:
         return None
 
     def _fit(self, k: int, rule: Structure, label: str) -> Fit:
-        engine = Dense()
         starts = [
             model_from_start(self.rows, labels, k, rule, self.floor)
             for labels in self._partitions(k)
@@ -360,7 +376,7 @@ class _Hunt:
                 self.precision,
                 model,
                 self.rows,
-                engine,
+                self.engine,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 previous=-np.inf if before is None else before.objective,
@@ -381,7 +397,7 @@ class _Hunt:
         # n iterations, short: the last entry of a trace is one step behind its model
         short = "double" if self.precision == "double" else "single"
         runs = [
-            run_in(short, m, self.rows, engine, max_iter=SHORT, tol=0, callback=tell)
+            run_in(short, m, self.rows, self.engine, max_iter=SHORT, tol=0, callback=tell)
             for m in starts
         ]
         runs.sort(key=_height, reverse=True)
@@ -466,13 +482,13 @@ class _Hunt:
             self.precision,
             fit.model,
             self.table,
-            Dense(),
+            self.engine,
             max_iter=self.max_iter,
             tol=self.tol,
             callback=lambda step: self._tell(step, best.n_components, best.covariance_type, None),
             step=self.step,
         )
-        _, total, _ = Dense().expect(final.model, self.table)
+        _, total, _ = self.engine.expect(final.model, self.table)
         self.trials[chosen] = replace(
             best,
             bic=self._bic(total, final.model.n_parameters),

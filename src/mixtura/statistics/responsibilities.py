@@ -1,11 +1,13 @@
 """Responsibilities rₖ = exp(ℓₖ − log Σₗ exp ℓₗ) from log joints ℓ: all, or those that matter.
 
 In a mixture of many components almost all responsibilities of a row are nothing. ``Grouped`` holds
-the others, component by component, so that an M-step touches them alone.
+the others, component by component, so that an M-step touches them alone; ``active`` finds the same
+in whole arrays, by NumPy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,11 +16,12 @@ import numpy as np
 from mixtura.arrays.compiled import kernel
 from mixtura.typing import FloatArray
 
-__all__ = ["Grouped", "Responsibilities", "grouped", "normalise"]
+__all__ = ["CROWDED", "Grouped", "Responsibilities", "active", "grouped", "negligible", "normalise"]
 
 #: Log responsibilities are raised to this: 1e-217 and 1e-26.
 NOTHING = {np.dtype(np.float64): -500.0, np.dtype(np.float32): -60.0}
-#: Responsibilities below this share of a row's largest are dropped where they are grouped.
+#: Responsibilities below this share of the largest, of a row or of all, are dropped where moments
+#: are taken component by component.
 NEGLIGIBLE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}
 #: Above this share of entries that matter, matrix products beat groups.
 CROWDED = 1 / 8
@@ -98,3 +101,16 @@ def grouped(
     if weight is not None:
         log_norm = log_norm * weight
     return Grouped(rows[:kept], values[:kept], bounds, b), log_norm
+
+
+def negligible(resp: FloatArray) -> float:
+    """The responsibility up to which rows are left out, in the unit of the weights."""
+    return float(NEGLIGIBLE[resp.dtype] * resp.max(initial=0))
+
+
+def active(resp: FloatArray, least: float) -> Iterator[tuple[int, FloatArray]]:
+    """Every component with rows of more than ``least`` responsibility (b, k), and those rows."""
+    components, rows = np.nonzero(np.ascontiguousarray((resp > least).T))
+    cuts = np.searchsorted(components, np.arange(resp.shape[1] + 1))
+    for j in np.flatnonzero(np.diff(cuts)):
+        yield int(j), rows[cuts[j] : cuts[j + 1]]
