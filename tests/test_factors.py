@@ -137,7 +137,7 @@ def _without_the_first_row(resp, least):
 )
 def test_liars_about_rows_that_count_are_rejected(name, lie, monkeypatch):
     model, rows = model_of(BETWEEN if name == "negligible" else APART)
-    monkeypatch.setattr(fit_model, "SPARSE", 1.0)
+    monkeypatch.setattr(fit_model, "CROWDED", 1.0)
     expects_moments(Dense(), model, rows)
     monkeypatch.setattr(fit_model, name, lie)
     with pytest.raises(AssertionError):
