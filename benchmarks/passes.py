@@ -1,12 +1,13 @@
 """Steps to the end: passes over the rows until a fit is as good as a long run.
 
 With ℓᵢ the mean log-likelihood per row of the model that enters pass i, and ℓ* that of plain EM
-after a long run, the count is the first i with ℓᵢ ≥ ℓ* − 10⁻³ nats. Every visit to all rows counts,
-those of extrapolations that failed included.
+after a long run, the count is the first i with ℓᵢ ≥ ℓ* − 10⁻³ nats. Every visit to the rows counts,
+those of extrapolations that failed and of the stepwise start included.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,16 +52,24 @@ class Passes:
 
 
 @contextmanager
-def recorded() -> Iterator[list[float]]:
-    """Mean log-likelihoods per row of all passes that engines make meanwhile."""
+def recorded(n: int) -> Iterator[list[tuple[float, float]]]:
+    """Of every pass that engines make meanwhile over all n rows, two numbers.
+
+    The passes made by then, parts of the rows counted as parts, and the mean log-likelihood per
+    row of the model that entered it.
+    """
     from mixtura.fit.engines import Dense
 
-    seen: list[float] = []
+    seen: list[tuple[float, float]] = []
+    visited = 0.0
     plain = Dense.expect
 
     def expect(self: Any, model: Any, rows: Any, memory: Any = None) -> Any:
+        nonlocal visited
         found = plain(self, model, rows, memory)
-        seen.append(float(found[1]) / rows.total_weight)
+        visited += rows.n / n
+        if rows.n == n:
+            seen.append((visited, float(found[1]) / rows.total_weight))
         return found
 
     Dense.expect = expect  # type: ignore[method-assign]
@@ -70,8 +79,8 @@ def recorded() -> Iterator[list[float]]:
         Dense.expect = plain  # type: ignore[method-assign]
 
 
-def objectives(task: Task, long: int, accelerate: bool) -> list[float]:
-    """The log-likelihoods of so many passes from the task's start."""
+def objectives(task: Task, long: int, accelerate: bool) -> list[tuple[float, float]]:
+    """Passes made, and log-likelihoods, of so many passes from the task's start."""
     from mixtura import GaussianMixture
 
     lowrank = task.precisions is None
@@ -93,15 +102,16 @@ def objectives(task: Task, long: int, accelerate: bool) -> list[float]:
         accelerate=accelerate,
         **start,
     )
-    with recorded() as seen, warnings.catch_warnings():
+    with recorded(len(task.x)) as seen, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(task.x)
-    return seen[:long]
+    return [(visited, value) for visited, value in seen if visited <= long + 0.5]
 
 
-def count(objectives: Sequence[float], goal: float) -> int | None:
-    """The first pass, counted from 1, whose model is within ``CLOSE`` of the goal."""
-    return next((i for i, value in enumerate(objectives, 1) if value >= goal - CLOSE), None)
+def count(objectives: Sequence[tuple[float, float]], goal: float) -> int | None:
+    """Passes, rounded up, until a model entered one that is within ``CLOSE`` of the goal."""
+    close = (visited for visited, value in objectives if value >= goal - CLOSE)
+    return next((math.ceil(visited - 1e-6) for visited in close), None)
 
 
 def passes(
@@ -125,13 +135,13 @@ def passes(
         )
     if not plain or not accelerated:
         raise WorkerError("the fits made no passes that could be counted")
-    goal = plain[-1]
+    goal = plain[-1][1]
     found = Passes(
         workload,
         count(plain, goal),
         count(accelerated, goal),
         goal,
-        max(accelerated) - goal,
+        max(value for _, value in accelerated) - goal,
         long,
     )
     say(f"{workload.name}: {found.plain} passes, accelerated {found.accelerated}")

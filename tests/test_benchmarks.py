@@ -257,13 +257,14 @@ def test_every_pass_is_recorded_and_engines_are_left_as_they_were() -> None:
 
     plain = Dense.expect
     x = bootstrap(200, 3, np.random.default_rng(0))
-    with passes.recorded() as seen, warnings.catch_warnings():
+    with passes.recorded(200) as seen, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit = GaussianMixture(2, max_iter=5, tol=0.0, random_state=0).fit(x)
     assert Dense.expect is plain
-    np.testing.assert_allclose(seen, fit.trace_)
-    assert passes.count([-3.0, -2.0, -1.0005, -1.0], -1.0) == 3
-    assert passes.count([-3.0], -1.0) is None
+    np.testing.assert_allclose(seen, list(enumerate(fit.trace_, 1)))
+    objectives = [(1.0, -3.0), (3.1, -2.0), (4.1, -1.0005), (5.1, -1.0)]
+    assert passes.count(objectives, -1.0) == 5  # what was begun is counted whole
+    assert passes.count(objectives[:1], -1.0) is None
 
 
 # ---- tables and pictures -------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from mixtura.fit.model import GaussianModel
 from mixtura.fit.precision import PRECISIONS, run_in
 from mixtura.fit.search import SearchResult, make_floor, search
 from mixtura.fit.steps import batch_step
+from mixtura.fit.stepwise import warmed
 from mixtura.fit.subsample import subsampled
 from mixtura.fit.warm import warm
 from mixtura.mixture import measured
@@ -92,9 +93,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     resp_init : array, optional
         Labels (n,) or responsibilities (n, k) from which to start.
     accelerate : bool, default=False
-        Extrapolate EM's steps once they are small (Varadhan & Roland 2008); the likelihood still
-        never falls. Slow fits need a third or a quarter of the passes; iterates are then no longer
-        scikit-learn's.
+        Begin with two stepwise passes where rows are many (Cappé & Moulines 2009; see
+        ``fit.stepwise``), and extrapolate EM's steps once they are small (Varadhan & Roland 2008);
+        the likelihood still never falls. Slow fits need a third or a quarter of the passes;
+        iterates are then no longer scikit-learn's.
     precision : {"double", "mixed", "single"}, default="double"
         What EM computes in. "double": the rows' own type, so that float32 rows are computed in
         float32 and others in float64. "single": float32. "mixed": float32, with the last
@@ -394,6 +396,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 previous=self.lower_bound_ if resume else -np.inf,
                 callback=self._watch(report),
                 step=step,
+                begin=warmed if self.accelerate and not resume else None,
             )
             self._say_end(fit)
             if best is None or fit.objective > best.objective:

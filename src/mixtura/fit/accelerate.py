@@ -9,7 +9,7 @@ looks as far ahead as the two steps allow; α = −1 is s₂ itself. The model f
 the log-likelihood that it enters with is no lower than that of s₂'s predecessor, and the pass in
 which this is seen is itself an EM step; else EM goes on from s₂, so that no step descends.
 Statistics, unlike parameters, need little care to stay within bounds: weights sum to one and
-covariances are symmetric for any α, and what is left, masses and variances below zero, is refused.
+covariances are symmetric for any α, and what is left, masses and variances below zero, halves α.
 
 Norms are taken with each moment in units of the data's own scale, so that α does not depend on the
 units of the columns.
@@ -17,6 +17,7 @@ units of the columns.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,14 +110,14 @@ def _ahead(model: Any, rows: Rows, held: _Memory) -> Any:
     if held.alpha <= 1.0:
         held.longest = max(held.longest, GROWTH)  # tried again, after a plain step
         return None
-    step = held.alpha  # −α
-    ahead = s0 + 2 * step * r + step**2 * v
-    if not (ahead.mass > 0).all():
-        return None
-    try:
-        return model.maximise(ahead)
-    except MixturaError:
-        return None
+    while held.alpha > 1.0:
+        step = held.alpha  # −α
+        ahead = s0 + 2 * step * r + step**2 * v
+        if (ahead.mass > 0).all():
+            with suppress(MixturaError):  # variances below zero
+                return model.maximise(ahead)
+        held.alpha /= 2
+    return None
 
 
 def _minus(a: Statistics, b: Statistics) -> Statistics:

@@ -59,6 +59,7 @@ def run_in(
     max_iter: int = 100,
     tol: float = 1e-3,
     step: Any = batch_step,
+    begin: Any = None,
     previous: float = -np.inf,
     callback: Any = None,
 ) -> Fit:
@@ -66,7 +67,8 @@ def run_in(
 
     Rows whose errors or gaps are known, and tables with values too far out for float32, are
     computed in float64 in any case, and ``mixed`` is ``double`` where rows × components are too few
-    to repay it.
+    to repay it. ``begin``, where given, is asked for the model from which to start; see
+    ``fit.stepwise``.
 
     Raises
     ------
@@ -82,7 +84,10 @@ def run_in(
     measured = rows.channel is not None or rows.selection is not None
     coarse = PRECISIONS[precision]
     if coarse is None or small or measured or not _within(rows, model.anchor):
+        model = model if begin is None else begin(model, rows, engine)
         return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
+    model = replace(model, compute=np.dtype(coarse))
+    model = model if begin is None else begin(model, rows, engine)
     last_of = _Last()
 
     def watched_step(model: Any, rows: Rows, engine: Any, memory: Any) -> Any:
@@ -97,7 +102,7 @@ def run_in(
         return last_of.stopped
 
     first = run(
-        replace(model, compute=np.dtype(coarse)),
+        model,
         rows,
         engine,
         max_iter=max_iter,

@@ -30,6 +30,7 @@ from mixtura.fit.model import GaussianModel
 from mixtura.fit.precision import run_in
 from mixtura.fit.recover import on_floor, split_widest
 from mixtura.fit.steps import batch_step
+from mixtura.fit.stepwise import warmed
 from mixtura.fit.subsample import subsampled
 from mixtura.fit.warm import warm
 from mixtura.mixture import Mixture
@@ -181,6 +182,7 @@ def search(
         precision=precision,
         engine=ENGINES["auto"]() if engine is None else engine,
         step=step,
+        begin=warmed if accelerate else None,
         callback=callback,
     )
     scale = np.minimum(np.sqrt(rows.variance()), 10 * rows.robust_scale())
@@ -286,6 +288,7 @@ class _Hunt:
     precision: str
     engine: Any
     step: Any
+    begin: Any
     callback: Callable[[Progress], Any] | None
     planned: int = 0
     trials: list[Trial] = field(default_factory=list)
@@ -382,6 +385,7 @@ class _Hunt:
                 previous=-np.inf if before is None else before.objective,
                 callback=tell,
                 step=self.step,
+                begin=self.begin if before is None else None,
             )
             if before is None:
                 return fit
@@ -397,7 +401,16 @@ class _Hunt:
         # n iterations, short: the last entry of a trace is one step behind its model
         short = "double" if self.precision == "double" else "single"
         runs = [
-            run_in(short, m, self.rows, self.engine, max_iter=SHORT, tol=0, callback=tell)
+            run_in(
+                short,
+                m,
+                self.rows,
+                self.engine,
+                max_iter=SHORT,
+                tol=0,
+                callback=tell,
+                begin=self.begin,
+            )
             for m in starts
         ]
         runs.sort(key=_height, reverse=True)

@@ -98,7 +98,13 @@ class Rows:
 
     def batch(self, start: int, stop: int) -> Rows:
         """Rows start … stop − 1, in memory order: copied only where the table's is another."""
-        cut = slice(start, stop)
+        return self._cut(slice(start, stop))
+
+    def part(self, i: int, of: int) -> Rows:
+        """Row i and every row at a distance of a multiple of ``of``."""
+        return self._cut(slice(i, None, of))
+
+    def _cut(self, cut: slice) -> Rows:
         pick = {
             name: value[cut]
             for name in ("weight", "y", "channel", "labels", "selection", "order")
