@@ -79,6 +79,9 @@ def borrowed(workload: Workload, results: Sequence[Result]) -> Result | None:
             return Result(w, kept)
     return None
 
+#: Columns from which passes are counted on fewer rows.
+WIDE = 100
+
 
 def tell(line: str) -> None:
     """Progress, to standard error."""
@@ -110,7 +113,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="few rows: a trial, not a measurement")
     parser.add_argument(
-        "--shrink", type=int, default=10, help="fewer rows for passes (%(default)s)"
+        "--shrink", type=int, help="so many times fewer rows for passes (10 on e, else 1)"
     )
     parser.add_argument("--long", type=int, default=LONG, help="passes of the long run")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where data are kept")
@@ -124,7 +127,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
             kind = "workloads" if what == "only" else what
             parser.error(f"expected {kind} among {','.join(known)}, got {','.join(unknown)}")
         setattr(options, what, names)
-    if min(options.repeats, options.iterations or 1, options.shrink, options.long) < 1:
+    if min(options.repeats, options.iterations or 1, options.shrink or 1, options.long) < 1:
         parser.error("expected numbers of repeats, iterations and passes of at least one")
     if not (options.speed or options.whole or options.passes):
         options.speed = True
@@ -198,7 +201,8 @@ def passes_part(options: argparse.Namespace) -> str:
     marks = stamp(None, options.threads, 1)
     found: list[Passes] = []
     for workload in chosen(options, [name for name, w in WORKLOADS.items() if not w.rank]):
-        few = workload if options.quick else workload.shrunk(options.shrink)
+        factor = options.shrink or (10 if workload.d > WIDE else 1)
+        few = workload if options.quick or factor == 1 else workload.shrunk(factor)
         marks |= described(few, prepare(few, options.cache), None, options.threads)
         try:
             settings = {"long": options.long, "threads": options.threads, "say": tell}
