@@ -79,6 +79,7 @@ def borrowed(workload: Workload, results: Sequence[Result]) -> Result | None:
             return Result(w, kept)
     return None
 
+
 #: Columns from which passes are counted on fewer rows.
 WIDE = 100
 
