@@ -65,7 +65,7 @@ def exponentials(f):
 
 
 def test_exponential_is_exact_to_rounding():
-    exponentials(compiled.kernel("fused.exponential"))
+    exponentials(compiled.kernel("exponential.exponential"))
 
 
 def test_a_series_cut_short_is_rejected():

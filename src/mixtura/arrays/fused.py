@@ -6,8 +6,7 @@ For a tile of rows, held column by column so that rows are the lanes of vector i
 
 with the features φ = (uₗₑ u₍ᵣᵢ₎ …, x, 1) of a moment kind as products of two columns. s is near the
 largest ℓ: ½ (a + b + |a − b|), folded over the components, is a maximum to rounding, and takes
-three vector instructions. The exponential is a polynomial on |r| ≤ ½ log 2 and a shift of the
-exponent (Cody & Waite 1980); its relative error is below 2e-7 in float32 and 4e-16 in float64.
+three vector instructions; the exponential is ``exponential``'s.
 The reference is ``Quadratic`` with ``normalise``: two matrix products and NumPy's exponential.
 
 This module needs Numba, and is imported where it is used.
@@ -16,17 +15,14 @@ This module needs Numba, and is imported where it is used.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic, overload
 
 from mixtura.arrays.compiled import jit
+from mixtura.arrays.exponential import exp
 from mixtura.typing import FloatArray
 
-__all__ = ["TILE", "expectation", "exponential"]
+__all__ = ["TILE", "expectation"]
 
 #: Rows of a tile: lanes of the inner loops.
 TILE = 256
@@ -36,84 +32,6 @@ STRIDE = 3
 FAST = {"reassoc", "contract", "nsz"}
 #: Rows whose logarithms are taken of their product.
 RUN = 16
-
-
-def _same_bits(of: Any, to: Any, real: Any) -> Any:
-    """An intrinsic that reads the bits of an integer as a floating point number."""
-
-    def typed(context: Any, bits: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.bitcast(arguments[0], real)
-
-        return to(of), generate
-
-    return intrinsic(typed)
-
-
-_as_float32 = _same_bits(types.int32, types.float32, ir.FloatType())
-_as_float64 = _same_bits(types.int64, types.float64, ir.DoubleType())
-
-
-@jit(fastmath={"contract"})
-def _exp32(x: Any) -> Any:
-    x = np.float32(-87.0) if x < np.float32(-87.0) else x
-    i = np.int32(x * np.float32(1.4426950408889634) - np.float32(0.5))  # nearest, as x ≤ 0
-    n = np.float32(i)
-    r = x - n * np.float32(0.693359375)
-    r = r - n * np.float32(-2.12194440e-4)  # log 2 in two parts
-    p = np.float32(1 / 5040)
-    p = p * r + np.float32(1 / 720)
-    p = p * r + np.float32(1 / 120)
-    p = p * r + np.float32(1 / 24)
-    p = p * r + np.float32(1 / 6)
-    p = p * r + np.float32(0.5)
-    p = p * r * r + r + np.float32(1)
-    return p * _as_float32(np.int32((i + np.int32(127)) << np.int32(23)))
-
-
-@jit(fastmath={"contract"})
-def _exp64(x: Any) -> Any:
-    x = -700.0 if x < -700.0 else x
-    i = np.int32(x * 1.4426950408889634 - 0.5)
-    n = np.float64(i)
-    r = x - n * 6.93145751953125e-1
-    r = r - n * 1.42860682030941723212e-6
-    p = 1 / 479001600
-    p = p * r + 1 / 39916800
-    p = p * r + 1 / 3628800
-    p = p * r + 1 / 362880
-    p = p * r + 1 / 40320
-    p = p * r + 1 / 5040
-    p = p * r + 1 / 720
-    p = p * r + 1 / 120
-    p = p * r + 1 / 24
-    p = p * r + 1 / 6
-    p = p * r + 0.5
-    p = p * r * r + r + 1.0
-    return p * _as_float64((np.int64(i) + np.int64(1023)) << np.int64(52))
-
-
-def _exp(x: Any) -> Any:
-    """exp(x) for x ≤ 0 up to rounding, in the type of x."""
-    raise NotImplementedError
-
-
-@overload(_exp)
-def _typed_exp(x: Any) -> Any:
-    def single(x: Any) -> Any:
-        return _exp32(x)
-
-    def double(x: Any) -> Any:
-        return _exp64(x)
-
-    return single if x == types.float32 else double
-
-
-@jit
-def exponential(x: FloatArray, out: FloatArray) -> None:
-    """exp(x) of a vector of numbers ≤ 0; below −87 in float32 (−700 in float64), exp of that."""
-    for t in range(len(x)):
-        out[t] = _exp(x[t])
 
 
 @jit(fastmath=FAST)
@@ -191,7 +109,7 @@ def expectation(
         for j in range(k):
             out = joint[j]
             for t in range(TILE):
-                out[t] = _exp(out[t] - shift[t])
+                out[t] = exp(out[t] - shift[t])
                 total[t] += out[t]
         wild = 0
         for t in range(width):

@@ -6,7 +6,7 @@ import numpy as np
 
 from mixtura.typing import FloatArray
 
-__all__ = ["log_total", "shares"]
+__all__ = ["labels", "log_total", "shares"]
 
 
 def log_total(joint: FloatArray, out: FloatArray) -> None:
@@ -17,8 +17,13 @@ def log_total(joint: FloatArray, out: FloatArray) -> None:
     out[:] = np.log(joint.sum(axis=1)) + top[:, 0]
 
 
-def shares(joint: FloatArray) -> None:
+def shares(joint: FloatArray, out: FloatArray) -> None:
     """See ``scores.shares``."""
-    np.subtract(joint, joint.max(axis=1, keepdims=True), out=joint)
-    np.exp(joint, out=joint)
-    joint /= joint.sum(axis=1, keepdims=True)
+    np.subtract(joint, joint.max(axis=1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=1, keepdims=True)
+
+
+def labels(joint: FloatArray, out: FloatArray) -> None:
+    """See ``scores.labels``."""
+    joint.argmax(axis=1, out=out)

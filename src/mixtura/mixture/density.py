@@ -17,7 +17,7 @@ from mixtura.arrays import compiled
 from mixtura.arrays.linalg import log_softmax, logsumexp
 from mixtura.arrays.namespace import is_numpy, namespace, zeros
 from mixtura.arrays.parallel import each_batch
-from mixtura.mixture import reach
+from mixtura.mixture import reach, shortlist
 from mixtura.typing import Array, FloatArray
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ __all__ = [
 BATCH_BYTES = 8 * 2**20
 #: The same for tensors: what stays in a processor's cache, and what keeps an accelerator busy.
 TENSOR_BYTES, DEVICE_BYTES = 4 * 2**20, 256 * 2**20
+#: Tiles of a batch that goes by a shortlist.
+TILES = 8
 
 
 def log_joint(mix: Mixture, x: Array) -> Array:
@@ -54,14 +56,7 @@ def log_density(mix: Mixture, x: Array) -> Array:
     """Log p(x) (n,)."""
     if not is_numpy(mix.means):
         return _in_batches(mix, x, logsumexp)
-    out = np.empty(x.shape[0])
-    log_total = compiled.choose("scores.log_total", x.shape[0] * mix.k)
-
-    def work(start: int, stop: int) -> None:
-        log_total(_joint_batch(mix, x[start:stop]), out[start:stop])
-
-    each_batch(work, x.shape[0], _batch_rows(mix))
-    return out
+    return _scores(mix, x, "log_total", np.empty(x.shape[0]))
 
 
 def responsibilities(mix: Mixture, x: Array) -> Array:
@@ -69,22 +64,36 @@ def responsibilities(mix: Mixture, x: Array) -> Array:
     if not is_numpy(mix.means):
         joint = log_joint(mix, x)
         return namespace(joint).exp(log_softmax(joint))
-    out = np.empty((x.shape[0], mix.k))
+    return _scores(mix, x, "shares", np.empty((x.shape[0], mix.k)))
 
-    shares = compiled.choose("scores.shares", x.shape[0] * mix.k)
 
-    def work(start: int, stop: int) -> None:
-        out[start:stop] = _joint_batch(mix, x[start:stop])
-        shares(out[start:stop])
+def labels(mix: Mixture, x: FloatArray) -> FloatArray:
+    """The most probable component of each row (n,), the first of equal ones."""
+    return _scores(mix, x, "labels", np.empty(x.shape[0], dtype=np.int64))
 
-    each_batch(work, x.shape[0], _batch_rows(mix))
+
+def _scores(mix: Mixture, x: FloatArray, name: str, out: FloatArray) -> FloatArray:
+    """Write what the kernel ``scores.name`` makes of log joints, or ``shortlist.name`` of rows."""
+    n = x.shape[0]
+    size = own = _batch_rows(mix)
+    reduce = compiled.choose(f"scores.{name}", n * mix.k)
+
+    def whole(rows: FloatArray, found: FloatArray) -> None:
+        for low in range(0, len(rows), own):
+            reduce(_joint_batch(mix, rows[low : low + own]), found[low : low + own])
+
+    way: Callable[[FloatArray, FloatArray], None] = whole
+    if compiled.serves(n * mix.k) and mix._screen is not None:
+        size = TILES * mix._screen.tile
+        way = shortlist.Shortlisted(mix._screen, name, whole)
+    each_batch(lambda low, high: way(x[low:high], out[low:high]), n, size)
     return out
 
 
 def gates(mix: Mixture, x: FloatArray, n: int) -> FloatArray:
     """P(component | x) (b, k) of one batch of a table of n rows."""
     joint = _joint_batch(mix, x)
-    compiled.choose("scores.shares", n * mix.k)(joint)
+    compiled.choose("scores.shares", n * mix.k)(joint, joint)
     return joint
 
 

@@ -43,6 +43,7 @@ from mixtura.mixture import (
     density,
     distance,
     divergence,
+    shortlist,
     sliced,
     transport,
     univariate,
@@ -210,6 +211,11 @@ class Mixture:
         anchor = np.asarray(self.mean)
         const = self.log_weights - 0.5 * (self.d * np.log(2 * np.pi) + self.covariance.logdet)
         return anchor, self.covariance.form(self.means - anchor, const, np.float64)
+
+    @cached_property
+    def _screen(self) -> shortlist.Screen | None:
+        """What tells the components that matter to rows of large tables."""
+        return shortlist.screen(self)
 
     # ---- densities ---------------------------------------------------------------------------
     def _rows(self, x: Any, what: str = "X") -> Array:
