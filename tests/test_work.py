@@ -208,7 +208,7 @@ def test_an_engine_that_copies_rows_is_caught() -> None:
         work.copies_no_rows(lambda x: Copying().expect(held, Rows(x)) and None, table(120_000, 32))
 
 
-@pytest.mark.parametrize("name", ["score_samples", "predict_proba"])
+@pytest.mark.parametrize("name", ["score_samples", "predict_proba", "predict"])
 @pytest.mark.parametrize(("covariance_type", "d"), [("full", 4), ("diag", 8)])
 def test_scores_hold_a_batch_beside_their_answer(name: str, covariance_type: str, d: int) -> None:
     k, x = 128, table(90_000, d)
@@ -228,6 +228,12 @@ def test_a_score_that_holds_n_times_k_is_caught(of_rows: bool) -> None:
 
     with pytest.raises(AssertionError):
         work.holds_a_batch(wasteful, table(60_000, 4), 128)
+
+
+def test_a_label_from_all_responsibilities_is_caught() -> None:
+    fit = fitted(table(5_000, 4), 128)
+    with pytest.raises(AssertionError):
+        work.holds_a_batch(lambda x: fit.predict_proba(x).argmax(axis=1), table(90_000, 4), 128)
 
 
 # ---- low rank ------------------------------------------------------------------------------------

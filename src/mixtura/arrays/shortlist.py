@@ -150,13 +150,12 @@ def _choose(
     rows: FloatArray, gaps: FloatArray, deep: FloatArray, kept: int, chosen: FloatArray
 ) -> int:
     """Entries to be evaluated; their number, −1 if they are too many."""
-    one, many = np.uint64(1), np.uint64(0)
+    many, room = np.uint64(0), np.uint64(len(chosen) - 1)
     for p in range(kept):
-        if gaps[p] > deep[rows[p]]:
-            if many == np.uint64(len(chosen)):
-                return -1
-            chosen[many] = p
-            many += one
+        chosen[many] = p
+        many += np.uint64(gaps[p] > deep[rows[p]])
+        if many > room:
+            return -1
     return np.int64(many)
 
 

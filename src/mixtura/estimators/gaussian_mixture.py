@@ -293,10 +293,9 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     ) -> FloatArray:
         """Fit, and return the most probable component of each row (n,)."""
         x = self._fit(X, sample_weight, noise, operators, censored, selection)
-        resp = measured.responsibilities(
+        return measured.labels(
             self.mixture_, x, noise=noise, operators=operators, censored=censored
         )
-        return np.asarray(resp.argmax(axis=1))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(
@@ -586,8 +585,9 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self, X: Any, noise: Any = None, operators: Any = None, censored: Any = None
     ) -> FloatArray:
         """The most probable component of each row (n,); parameters as in ``score_samples``."""
-        resp, _ = self._responsibilities(X, noise, operators, censored)
-        return np.asarray(resp.argmax(axis=1))
+        x = self._rows(X, operators)
+        how = {"noise": noise, "operators": operators, "censored": censored}
+        return measured.labels(self.mixture_, x, **how)
 
     def predict_proba(
         self, X: Any, noise: Any = None, operators: Any = None, censored: Any = None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixtura.arrays import compiled
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import log_softmax, logsumexp
 from mixtura.arrays.namespace import (
@@ -42,6 +43,8 @@ __all__ = ["Conditional", "Predictive", "conditional"]
 BATCH_BYTES = 16 * 2**20
 #: The same for means alone, which stay in the cache.
 MEAN_BYTES = 2**21
+#: What gates that are left out of a mean may add to it, in standard deviations of a component.
+NO_TRACE = 1e-13
 #: Component means from which a mode is sought.
 MODE_STARTS = 10
 
@@ -152,28 +155,36 @@ class Conditional:
         law = self._meet(X)
         return law._moments(law._rows(X), cov=True)[1]
 
+    @derived
+    def _mixing(self) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+        """Centre of the rest; starts mₖ(a) about it and slopes Gₖᵀ; gates that leave no trace."""
+        gain, covariance = self._regression
+        means, rest = np.asarray(self.mixture.means), list(self.rest)
+        centre, anchor = np.asarray(self.mixture.mean)[rest], np.asarray(self.gate.mean)
+        gaps = anchor - np.asarray(self.gate.means)
+        start = means[:, rest] - centre + np.einsum("kmg,kg->km", gain, gaps)
+        variance = np.asarray(self.gate.covariance.diagonal())
+        reach = np.sqrt((gaps**2 + variance).max(axis=0))
+        size = (np.abs(start) + np.abs(gain) @ reach).max(axis=0)
+        finest = np.sqrt(np.asarray(covariance.diagonal()).min(axis=0))
+        least = NO_TRACE / len(start) * float(np.min(finest / (size + finest)))
+        return centre, np.ascontiguousarray(start), gain.transpose(0, 2, 1).copy(), least
+
     def _means(self, x: FloatArray) -> FloatArray:
         """E[y | x] (n, m) of NumPy's rows: Σ rₖ (mₖ(a) + Gₖ (x − a)) about an anchor a."""
-        gain, _ = self._regression
-        (k, m, g), anchor = gain.shape, self.gate.mean
-        gaps = np.asarray(anchor - self.gate.means)
-        start = np.asarray(self.mixture.means)[:, list(self.rest)]
-        start = start + np.einsum("kmg,kg->km", gain, gaps)
-        few = g <= m  # rₖ is put to the rows before, or to the products after
-        slopes = gain.transpose(0, 2, 1).reshape(k * g, m) if few else gain.reshape(k * m, g).T
-        out = np.empty((len(x), m))
+        centre, start, slopes, least = self._mixing
+        k, g, m = slopes.shape
+        anchor, out = np.asarray(self.gate.mean), np.empty((len(x), m))
+        mixed = compiled.choose("regression.mixed", len(x) * k)
 
         def work(low: int, high: int) -> None:
             resp = density.gates(self.gate, x[low:high], len(x))
-            rows = x[low:high] - anchor
-            if few:
-                found = (resp[:, :, None] * rows[:, None, :]).reshape(-1, k * g) @ slopes
-            else:
-                each = (rows @ slopes).reshape(-1, k, m)
-                found = np.matmul(resp[:, None, :], each)[:, 0]
-            out[low:high] = found + resp @ start
+            rows = np.subtract(x[low:high], anchor, order="C")
+            mixed(resp, rows, start, slopes, least, out[low:high])
+            out[low:high] += centre
 
-        size = int(np.clip(MEAN_BYTES // (8 * k * min(g, m)), 64, 4096))
+        numbers = k if compiled.serves(len(x) * k) else k * min(g, m)
+        size = int(np.clip(MEAN_BYTES // (8 * numbers), 64, 4096))
         density.gates(self.gate, x[:1], len(x))  # factors once, before the threads
         each_batch(work, len(x), size)
         return out

@@ -22,7 +22,7 @@ from mixtura.typing import FloatArray
 if TYPE_CHECKING:
     from mixtura.mixture.mixture import Mixture
 
-__all__ = ["joint", "log_density", "log_joint", "responsibilities"]
+__all__ = ["joint", "labels", "log_density", "log_joint", "responsibilities"]
 
 #: Bytes of working memory for one batch.
 BATCH_BYTES = 8 * 2**20
@@ -89,6 +89,21 @@ def responsibilities(
     if _whole(x, **how):
         return np.asarray(density.responsibilities(mix, x))
     return np.asarray(np.exp(log_softmax(log_joint(mix, x, **how))))
+
+
+def labels(
+    mix: Mixture,
+    x: FloatArray,
+    *,
+    noise: Any = None,
+    operators: Any = None,
+    censored: Any = None,
+) -> FloatArray:
+    """The most probable component of each row (n,), the first of equal ones."""
+    how = {"noise": noise, "operators": operators, "censored": censored}
+    if _whole(x, **how):
+        return density.labels(mix, x)
+    return np.asarray(log_joint(mix, x, **how).argmax(axis=1))
 
 
 def _whole(x: FloatArray, noise: Any, operators: Any, censored: Any) -> bool:
