@@ -3,8 +3,8 @@ become vector instructions.
 
 exp x = 2ⁿ exp r with n = round(x / log 2) and |r| ≤ ½ log 2 (Cody & Waite 1980): log 2 is taken off
 in two parts, the first of few digits, exp r is Taylor's polynomial, and 2ⁿ is put into the bits of
-the exponent. In float64, adding 1.5 · 2⁵² rounds x / log 2 and leaves n in the low bits. The relative
-error is below 2e-7 in float32 and 4e-16 in float64.
+the exponent. In float64, adding 1.5 · 2⁵² rounds x / log 2 and leaves n in the low bits. The
+relative error is below 2e-7 in float32 and 4e-16 in float64.
 
 This module needs Numba, and is imported where it is used.
 """

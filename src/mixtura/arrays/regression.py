@@ -6,6 +6,8 @@ This module needs Numba, and is imported where it is used.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mixtura.arrays import regression_plain
@@ -52,7 +54,7 @@ def _mixed(
     k, g, m = slopes.shape
     mean, scaled = np.empty(m), np.zeros(-(-g // 4) * 4)
     used = np.empty(k, dtype=np.uint32)
-    spent = 0
+    spent: Any = 0
     for i in range(len(gates)):
         mean[:] = 0
         many = np.uint64(0)

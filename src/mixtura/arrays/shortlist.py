@@ -114,7 +114,7 @@ def _pick(
     rows: FloatArray,
     gaps: FloatArray,
     bounds: FloatArray,
-) -> int:
+) -> Any:
     """Entries above ``least``, component by component; their number, −1 if there is no room."""
     k, size = joint.shape
     one, kept = np.uint64(1), np.uint64(0)  # indices that cannot be negative
@@ -148,7 +148,7 @@ def _powers(gaps: FloatArray, many: int, out: FloatArray) -> None:
 @jit(fastmath=FAST)
 def _choose(
     rows: FloatArray, gaps: FloatArray, deep: FloatArray, kept: int, chosen: FloatArray
-) -> int:
+) -> Any:
     """Entries to be evaluated; their number, −1 if they are too many."""
     many, room = np.uint64(0), np.uint64(len(chosen) - 1)
     for p in range(kept):
@@ -238,7 +238,7 @@ def _put(
 
 
 @jit(fastmath=FAST)
-def _find(x: FloatArray, low: int, width: int, screen: Any, work: Any) -> int:
+def _find(x: FloatArray, low: int, width: int, screen: Any, work: Any) -> Any:
     """exp(ℓ − s) of a tile of rows, component by component; their number, −1 if too many matter."""
     _, _, table, products, _, means, whiteners, const = screen
     near, error, phi, joint, blocks, shift, least, deep = work[:8]

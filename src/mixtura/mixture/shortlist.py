@@ -1,8 +1,8 @@
 r"""When scores go by a shortlist of components: the screen of a mixture, and its error bound.
 
 The log joint is a sum Σ Θ_f φ_f(x) of f features. In float32, u the unit roundoff, it is wrong by
-at most ε = (f + d + 6) u Σ |Θ_f φ_f| (Higham 2002, section 3.1), which for x in units of the columns'
-spread D is bounded for all components by the norms of their largest coefficients,
+at most ε = (f + d + 6) u Σ |Θ_f φ_f| (Higham 2002, section 3.1), which for x in units of the
+columns' spread D is bounded for all components by the norms of their largest coefficients,
 
     Σ |Θ φ| ≤ λ ‖x/D‖² + ‖D maxₖ |Λₖ|‖ ‖x/D‖ + maxₖ |γₖ|,    λ = λ_max(D maxₖ |Θₖ| D).
 
