@@ -83,7 +83,8 @@ def _scores(mix: Mixture, x: FloatArray, name: str, out: FloatArray) -> FloatArr
             reduce(_joint_batch(mix, rows[low : low + own]), found[low : low + own])
 
     way: Callable[[FloatArray, FloatArray], None] = whole
-    if compiled.serves(n * mix.k) and mix._screen is not None:
+    large = n * mix.k >= shortlist.LEAST_WORK and compiled.serves(n * mix.k)
+    if large and mix._screen is not None:
         size = TILES * mix._screen.tile
         way = shortlist.Shortlisted(mix._screen, name, whole)
     each_batch(lambda low, high: way(x[low:high], out[low:high]), n, size)

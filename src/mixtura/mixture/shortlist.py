@@ -27,8 +27,10 @@ from mixtura.typing import FloatArray
 if TYPE_CHECKING:
     from mixtura.mixture.mixture import Mixture
 
-__all__ = ["Screen", "Shortlisted", "screen"]
+__all__ = ["LEAST_WORK", "Screen", "Shortlisted", "screen"]
 
+#: Rows times components from which the kernels repay their compilation, which takes seconds.
+LEAST_WORK = 10_000_000
 #: ε of a row at the columns' spread up to which a screen serves.
 DOUBT = 0.1
 #: Coefficients up to which products neither overflow nor lose digits by underflow.
