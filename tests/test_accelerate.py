@@ -8,6 +8,7 @@ import sklearn
 from numpy.testing import assert_allclose
 
 import mixtura as mx
+from mixtura.arrays import compiled
 from mixtura.covariance import Added
 from mixtura.fit import accelerate, run
 from mixtura.fit.accelerate import squarem_step
@@ -157,3 +158,37 @@ def test_recovery_and_search_go_on():
     )  # fmt: skip
     plain = sklearn.clone(gm).set_params(accelerate=False).fit(x)
     assert gm.fit(x).search_.best.bic <= plain.search_.best.bic + 0.1
+
+
+def hands_out_what_it_judged(**settings):
+    """However a fit ends, the model is no worse than the objective that is told of it."""
+    x = overlapping(400)
+    labels = np.random.default_rng(1).integers(3, size=400)
+    for most in range(1, 40):
+        fit = mx.GaussianMixture(
+            3, resp_init=labels, accelerate=True, max_iter=most, tol=0, **settings
+        )
+        fit.fit(x)
+        assert fit.score(x) >= fit.lower_bound_ - 1e-9
+        assert np.diff(fit.trace_).min(initial=0) >= -1e-9
+
+
+def test_no_extrapolation_is_handed_out_before_a_pass_has_judged_it(monkeypatch):
+    hands_out_what_it_judged()
+    monkeypatch.setattr(accelerate._Memory, "settled", lambda self, model: model)
+    with pytest.raises(AssertionError):
+        hands_out_what_it_judged()
+
+
+def test_nor_is_it_in_mixed_precision(monkeypatch):
+    monkeypatch.setattr(compiled, "LEAST_WORK", 1)
+    hands_out_what_it_judged(precision="mixed")
+
+
+def test_a_start_alone_is_left_as_it_is():
+    x = overlapping()
+    plain, fast = (
+        mx.GaussianMixture(3, max_iter=0, random_state=0, accelerate=accelerate).fit(x)
+        for accelerate in (False, True)
+    )
+    assert_allclose(fast.means_, plain.means_, rtol=0)

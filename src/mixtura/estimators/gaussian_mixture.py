@@ -93,10 +93,11 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     resp_init : array, optional
         Labels (n,) or responsibilities (n, k) from which to start.
     accelerate : bool, default=False
-        Begin with two stepwise passes where rows are many (Cappé & Moulines 2009; see
-        ``fit.stepwise``), and extrapolate EM's steps once they are small (Varadhan & Roland 2008);
-        the likelihood still never falls. Slow fits need a third or a quarter of the passes;
-        iterates are then no longer scikit-learn's.
+        Begin with two stepwise passes where rows are many, 40 per component and column (Cappé &
+        Moulines 2009), and extrapolate EM's steps once they are small (Varadhan & Roland 2008); the
+        likelihood still never falls. Slow fits need a third or a quarter of the passes; iterates
+        are then no longer scikit-learn's, and ``max_iter`` and ``n_iter_`` count neither the
+        stepwise passes nor those of extrapolations that failed.
     precision : {"double", "mixed", "single"}, default="double"
         What EM computes in. "double": the rows' own type, so that float32 rows are computed in
         float32 and others in float64. "single": float32. "mixed": float32, with the last

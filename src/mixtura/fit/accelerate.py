@@ -54,6 +54,10 @@ class _Memory:
     expected: Any = None
     before: float = -np.inf
 
+    def settled(self, model: Any) -> Any:
+        """The model to end with: not one that no pass has judged."""
+        return self.spare[0] if self.spare is not None and model is self.expected else model
+
 
 def squarem_step(model: Any, rows: Rows, engine: Any, memory: Any) -> tuple[Any, Any, float, Any]:
     """One pass over all rows: a plain EM step, or the trial of an extrapolated model.

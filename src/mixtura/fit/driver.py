@@ -92,7 +92,8 @@ def run(
     rows : Rows
     engine : Engine
     step : callable
-        One iteration; see ``steps``.
+        One iteration; see ``steps``. Where its memory has a method ``settled``, that is asked at the
+        end for the model to hand out: a step may try a model which the next one judges.
     previous : float
         Objective of an earlier run that this one continues.
     callback : callable (Step) -> Any
@@ -116,4 +117,6 @@ def run(
             break
         before = gain
         previous = -np.inf if lost else objective
+    if hasattr(memory, "settled"):
+        model = memory.settled(model)
     return Fit(model, tuple(trace), converged, len(trace), tuple(recovery.notes))

@@ -196,7 +196,7 @@ class GaussianModel:
         try:
             covariance = self.structure.fit(stats, self.covariance, self.floor)
             covariance.logdet  # noqa: B018
-        except NotPositiveDefiniteError:
+        except (NotPositiveDefiniteError, np.linalg.LinAlgError):  # or numbers beyond range
             raise IllDefinedCovarianceError from None
         mass = stats.mass + 10 * np.finfo(np.float64).eps
         return replace(self, weights=mass / mass.sum(), means=stats.means(), covariance=covariance)

@@ -84,10 +84,10 @@ def run_in(
     measured = rows.channel is not None or rows.selection is not None
     coarse = PRECISIONS[precision]
     if coarse is None or small or measured or not _within(rows, model.anchor):
-        model = model if begin is None else begin(model, rows, engine)
+        model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
         return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
     model = replace(model, compute=np.dtype(coarse))
-    model = model if begin is None else begin(model, rows, engine)
+    model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
     last_of = _Last()
 
     def watched_step(model: Any, rows: Rows, engine: Any, memory: Any) -> Any:
