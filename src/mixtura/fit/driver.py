@@ -92,8 +92,8 @@ def run(
     rows : Rows
     engine : Engine
     step : callable
-        One iteration; see ``steps``. Where its memory has a method ``settled``, that is asked at the
-        end for the model to hand out: a step may try a model which the next one judges.
+        One iteration; see ``steps``. Where its memory has a method ``settled``, that is asked at
+        the end for the model to hand out: a step may try a model which the next one judges.
     previous : float
         Objective of an earlier run that this one continues.
     callback : callable (Step) -> Any
@@ -101,7 +101,8 @@ def run(
     """
     recovery = Recovery()
     trace: list[float] = []
-    memory, converged, before = None, False, np.inf
+    memory: Any = None
+    converged, before = False, np.inf
     creeps = rows.creeps
     for n_iter in range(1, max_iter + 1):
         model, stats, objective, memory = step(model, rows, engine, memory)
