@@ -98,7 +98,9 @@ def test_these_scores_go_by_the_shortlist(kind):
     x, screen = rows(mix), mix._screen
     out = np.empty(len(x))
     run = compiled.kernel("shortlist.log_total")
-    assert run(x, screen.parts, screen.tile, screen.most, out) == len(x)
+    size = (mix.k, mix.d, screen.parts[2].shape[1], screen.tile, screen.most)
+    work = compiled.kernel("shortlist.memory")(*size)
+    assert run(x, screen.parts, work, out) == len(x)
     assert np.isfinite(out).all()
 
 

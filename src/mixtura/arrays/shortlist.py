@@ -21,7 +21,7 @@ from mixtura.arrays.compiled import jit
 from mixtura.arrays.exponential import exp
 from mixtura.typing import FloatArray
 
-__all__ = ["labels", "log_total", "shares"]
+__all__ = ["labels", "log_total", "memory", "shares"]
 
 #: Components whose largest is looked at before any of them.
 BLOCK = 8
@@ -93,15 +93,16 @@ def _fold(rows: FloatArray, out: FloatArray) -> None:
 
 
 @jit(fastmath=FAST)
-def _tops(joint: FloatArray, blocks: FloatArray, top: FloatArray) -> None:
+def _tops(joint: FloatArray, blocks: FloatArray, spare: FloatArray, top: FloatArray) -> None:
     """The largest of each column, of all rows and of blocks of rows."""
     _fold(joint, blocks)
-    level = blocks
+    level, start = blocks, 0
     while len(level) > 1:
-        above = np.empty(((len(level) + BLOCK - 1) // BLOCK, len(top)), dtype=joint.dtype)
-        _fold(level, above)
-        level = above
-    top[:] = level[0]
+        stop = start + (len(level) + BLOCK - 1) // BLOCK
+        _fold(level, spare[start:stop])
+        level, start = spare[start:stop], stop
+    for t in range(len(top)):  # Numba takes seconds to compile the assignment of an array
+        top[t] = level[0, t]
 
 
 @jit(fastmath=FAST)
@@ -241,12 +242,12 @@ def _put(
 def _find(x: FloatArray, low: int, width: int, screen: Any, work: Any) -> Any:
     """exp(ℓ − s) of a tile of rows, component by component; their number, −1 if too many matter."""
     _, _, table, products, _, means, whiteners, const = screen
-    near, error, phi, joint, blocks, shift, least, deep = work[:8]
-    rows, values, bounds, places, gaps, chosen, delta = work[8:]
+    near, error, phi, joint, blocks, spare, shift, least, deep = work[:9]
+    rows, values, bounds, places, gaps, chosen, delta, _ = work[9:]
     _near(x, low, width, screen, near, error)
     _features(near, products, phi)
     np.dot(table, phi, joint)
-    _tops(joint, blocks, shift)
+    _tops(joint, blocks, spare, shift)
     for t in range(len(shift)):
         cut = max(math.log(len(joint) * error[t] / TOLERANCE), 0.0) + 2 * error[t]
         least[t], deep[t] = shift[t] - NOTHING, -cut - DOUBT
@@ -266,36 +267,42 @@ def _find(x: FloatArray, low: int, width: int, screen: Any, work: Any) -> Any:
     return kept
 
 
-@jit
-def _memory(screen: Any, tile: int, most: float) -> Any:
-    """Working memory of ``_find``: near, error, phi, joint, blocks, shift, least, deep, …"""
-    means, table = screen[5], screen[2]
-    k, d = means.shape
-    real = table.dtype
-    phi = np.zeros((table.shape[1], tile), dtype=real)
-    phi[len(phi) - 1] = 1
-    room = tile * (1 + min(k, int(4 * most) + 16))
+def memory(k: int, d: int, features: int, tile: int, most: float) -> tuple[FloatArray, ...]:
+    """Working memory for tiles of so many rows, and ``most`` entries of a row to be evaluated.
+
+    It is made outside of compiled code, which would take seconds more to compile.
+    """
+    blocks = -(-k // BLOCK)
+    room, chosen = tile * (1 + min(k, int(4 * most) + 16)), int(tile * most) + 1
+    phi = np.zeros((features, tile), dtype=np.float32)
+    phi[-1] = 1
+
+    def single(*shape: int) -> FloatArray:
+        return np.empty(shape, dtype=np.float32)
+
     return (
-        np.empty((tile, d)),
+        np.empty((tile, d)),  # near, error
         np.empty(tile),
         phi,
-        np.empty((k, tile), dtype=real),
-        np.empty(((k + BLOCK - 1) // BLOCK, tile), dtype=real),
-        np.empty(tile, dtype=real),
-        np.empty(tile, dtype=real),
-        np.empty(tile, dtype=real),
-        np.empty(room, dtype=np.uint32),  # rows, values, bounds, places, gaps, chosen, delta
+        single(k, tile),  # joint, blocks, spare
+        single(blocks, tile),
+        single(-(-blocks // BLOCK) + blocks, tile),
+        single(tile),  # shift, least, deep
+        single(tile),
+        single(tile),
+        np.empty(room, dtype=np.uint32),  # rows, values, bounds, places, gaps
         np.empty(room),
         np.empty(k + 1, dtype=np.int64),
         np.empty(tile, dtype=np.uint32),
-        np.empty(room, dtype=real),
-        np.empty(int(tile * most) + 1, dtype=np.int64),
-        np.empty(int(tile * most) + 1),
+        single(room),
+        np.empty(chosen, dtype=np.int64),  # chosen, delta
+        np.empty(chosen),
+        np.empty(tile),  # total
     )
 
 
 @jit
-def log_total(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArray) -> int:
+def log_total(x: FloatArray, screen: Any, work: Any, out: FloatArray) -> int:
     """Write log Σₖ exp ℓₖ of rows (b, d) to ``out`` (b,).
 
     Parameters
@@ -305,10 +312,8 @@ def log_total(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArra
         products (3, q) of int, the two columns of each and the feature to which it is added; doubt
         (3,), ε = doubt · (‖scale x‖², ‖scale x‖, 1); means (k, d) about the anchor; whiteners, or
         precisions (k, 1, d) where covariances are diagonal; and the log joints (k,) at the means.
-    tile : int
-        Rows that go through together.
-    most : float
-        Entries of a row, in the mean of a tile, that may be evaluated.
+    work : tuple of arrays
+        Working memory, of ``memory``.
 
     Returns
     -------
@@ -316,8 +321,8 @@ def log_total(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArra
         The number of rows done: fewer than b where more entries matter than should be evaluated.
         Rows in doubt are done, and get NaN.
     """
-    work = _memory(screen, tile, most)
-    shift, rows, values, total = work[5], work[8], work[9], np.empty(tile)
+    shift, rows, values, total = work[6], work[9], work[10], work[16]
+    tile = len(total)
     for low in range(0, len(x), tile):
         width = min(tile, len(x) - low)
         kept = _find(x, low, width, screen, work)
@@ -332,10 +337,10 @@ def log_total(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArra
 
 
 @jit
-def shares(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArray) -> int:
+def shares(x: FloatArray, screen: Any, work: Any, out: FloatArray) -> int:
     """Write exp ℓₖ / Σ exp ℓ to ``out`` (b, k); otherwise as ``log_total``."""
-    work = _memory(screen, tile, most)
-    shift, rows, values, bounds, total = work[5], work[8], work[9], work[10], np.empty(tile)
+    shift, rows, values, bounds, total = work[6], work[9], work[10], work[11], work[16]
+    tile = len(total)
     for low in range(0, len(x), tile):
         width = min(tile, len(x) - low)
         kept = _find(x, low, width, screen, work)
@@ -356,10 +361,10 @@ def shares(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArray) 
 
 
 @jit
-def labels(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArray) -> int:
+def labels(x: FloatArray, screen: Any, work: Any, out: FloatArray) -> int:
     """Write the first component of the largest ℓ to ``out`` (b,), −1 in doubt; as ``log_total``."""
-    work = _memory(screen, tile, most)
-    rows, values, bounds, best = work[8], work[9], work[10], np.empty(tile)
+    rows, values, bounds, best = work[9], work[10], work[11], work[16]
+    tile = len(best)
     for low in range(0, len(x), tile):
         width = min(tile, len(x) - low)
         if _find(x, low, width, screen, work) < 0:
@@ -374,10 +379,14 @@ def labels(x: FloatArray, screen: Any, tile: int, most: float, out: FloatArray) 
     return len(x)
 
 
+_work = (
+    "Tuple((f8[:, ::1], f8[::1], f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[::1], f4[::1], "
+    "f4[::1], u4[::1], f8[::1], i8[::1], u4[::1], f4[::1], i8[::1], f8[::1], f8[::1]))"
+)
 _screen = (
     "Tuple((f8[::1], f8[::1], f4[:, ::1], i8[:, ::1], f8[::1], f8[:, ::1], f8[:, :, ::1], f8[::1]))"
 )
 SIGNATURES = {
-    name: [f"i8({rows}[:, ::1], {_screen}, i8, f8, {out})" for rows in ("f8", "f4")]
+    name: [f"i8({rows}[:, ::1], {_screen}, {_work}, {out})" for rows in ("f8", "f4")]
     for name, out in (("log_total", "f8[::1]"), ("shares", "f8[:, ::1]"), ("labels", "i8[::1]"))
 }

@@ -13,6 +13,7 @@ is found in the first rows of a batch: the rest then goes by the form, as do row
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,7 @@ class Shortlisted:
     ) -> None:
         self._screen, self._other = screen, other
         self._kernel = compiled.kernel(f"shortlist.{name}")
+        self._mine = threading.local()
         self._rest = self._pause = 0
 
     def __call__(self, x: FloatArray, out: FloatArray) -> None:
@@ -137,7 +139,11 @@ class Shortlisted:
             self._other(x, out)
             return
         own = self._screen
-        done = self._kernel(np.ascontiguousarray(x), own.parts, own.tile, own.most, out)
+        if not hasattr(self._mine, "work"):
+            table, means = own.parts[2], own.parts[5]
+            memory = compiled.kernel("shortlist.memory")
+            self._mine.work = memory(*means.shape, table.shape[1], own.tile, own.most)
+        done = self._kernel(np.ascontiguousarray(x), own.parts, self._mine.work, out)
         if done < len(x):
             self._pause = min(2 * self._pause + 1, PATIENCE)
             self._rest = self._pause
