@@ -12,6 +12,7 @@ needed beside the answer does not grow with the batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,18 @@ class Factored(Form):
             out += np.einsum("brk,brk->bk", along[:, 1:], along[:, 1:])
         joint += self.const
         return joint
+
+    @cached_property
+    def _by_component(self) -> tuple[FloatArray, FloatArray]:
+        """Squares (k, d) and vectors (1 + r, k, d)."""
+        d, k = self.squares.shape
+        vectors = np.ascontiguousarray(self.vectors.T).reshape(-1, k, d)
+        return np.ascontiguousarray(self.squares.T), vectors
+
+    def among(self, components: FloatArray) -> Form:
+        squares, vectors = self._by_component
+        picked = vectors[:, components].reshape(-1, squares.shape[1])
+        return Factored(self.const[components], squares[components].T, picked.T)
 
     def row_floats(self, d: int, k: int) -> int:
         return 2 * d + 3 * k

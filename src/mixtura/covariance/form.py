@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ import numpy as np
 from mixtura.statistics import MomentKind
 from mixtura.typing import FloatArray
 
-__all__ = ["Form", "Guarded", "Mapped", "Partly", "Quadratic", "are_safe", "is_safe"]
+__all__ = ["Chosen", "Form", "Guarded", "Mapped", "Partly", "Quadratic", "are_safe", "is_safe"]
 
 
 #: Features beyond this size are made and multiplied part by part.
@@ -45,9 +46,27 @@ class Form:
         """Log wₖ + log N(x; μₖ, Σₖ) (b, k), for rows (b, d) centred at the form's anchor."""
         raise NotImplementedError
 
+    def among(self, components: FloatArray) -> Form:
+        """The form of some components alone."""
+        return Chosen(self, components)
+
     def row_floats(self, d: int, k: int) -> int:
         """Floating point numbers of working memory per row."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen(Form):
+    """Some components of a form that cannot but evaluate all."""
+
+    whole: Form
+    components: FloatArray
+
+    def log_joint(self, x: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(self.whole.log_joint(x)[:, self.components])
+
+    def row_floats(self, d: int, k: int) -> int:
+        return self.whole.row_floats(d, k) + k
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +127,13 @@ class Quadratic(Form):
         joint: FloatArray = features @ self.coefficients
         return joint
 
+    @cached_property
+    def _by_component(self) -> FloatArray:
+        return np.ascontiguousarray(self.coefficients.T)
+
+    def among(self, components: FloatArray) -> Quadratic:
+        return Quadratic(self.kind, self._by_component[components].T)
+
     def row_floats(self, d: int, k: int) -> int:
         return int(self.coefficients.shape[0] + 2 * k + 2 * d)
 
@@ -143,6 +169,12 @@ class Guarded(Form):
         joint *= -0.5
         joint += x.dtype.type(self.const[j])
         return joint
+
+    def among(self, components: FloatArray) -> Guarded:
+        whiten = self.whiten
+        return Guarded(
+            self.means[components], self.const[components], lambda x, j: whiten(x, components[j])
+        )
 
     def row_floats(self, d: int, k: int) -> int:
         return 4 * d + 4 * k
@@ -185,6 +217,10 @@ class Partly(Form):
             joint[:, j] = self.exact.one(x, j)
         return joint
 
+    def among(self, components: FloatArray) -> Form:
+        narrow = np.flatnonzero(np.isin(components, self.narrow))
+        return Partly(self.quick.among(components), self.exact.among(components), narrow)
+
     def row_floats(self, d: int, k: int) -> int:
         return self.quick.row_floats(d, k)
 
@@ -204,6 +240,9 @@ class Mapped(Form):
     def log_joint(self, x: FloatArray) -> FloatArray:
         whitened = self.whiten(x.copy(), 0)  # a whitener may work in the memory of its rows
         return self.inner.log_joint(np.ascontiguousarray(whitened))
+
+    def among(self, components: FloatArray) -> Form:
+        return Mapped(self.whiten, self.inner.among(components))
 
     def row_floats(self, d: int, k: int) -> int:
         return 2 * d + self.inner.row_floats(d, k)

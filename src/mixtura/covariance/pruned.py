@@ -172,6 +172,9 @@ class Pruned(Form):
         known[rows, components] = True
         return np.asarray(joint[rows, components])
 
+    def among(self, components: FloatArray) -> Form:
+        return self.whole.among(components)
+
     def row_floats(self, d: int, k: int) -> int:
         return 2 * d + 4 * k
 

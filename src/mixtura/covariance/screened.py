@@ -86,5 +86,8 @@ class Screened(Form):
             joint[inside, j] = self.exact.const[j] - 0.5 * np.einsum("ij,ij->i", z, z)
         return joint.astype(x.dtype, copy=False)
 
+    def among(self, components: FloatArray) -> Form:
+        return self.exact.among(components)
+
     def row_floats(self, d: int, k: int) -> int:
         return self.exact.row_floats(d, k) + self.rough.row_floats(d, k)

@@ -67,13 +67,14 @@ def squarem_step(model: Any, rows: Rows, engine: Any, memory: Any) -> tuple[Any,
     held = memory or _Memory()
     if model is not held.expected:
         held.passed, held.spare = (), None
-    after, stats, objective, held.engine = batch_step(model, rows, engine, held.engine)
+    entered = held.engine
+    after, stats, objective, held.engine = batch_step(model, rows, engine, entered)
     if held.spare is not None:
         fallback, least = held.spare
         held.spare, held.passed = None, ()
         if not objective >= least:
             held.longest = max(1.0, held.longest / GROWTH)
-            after, stats, objective, held.engine = batch_step(fallback, rows, engine, held.engine)
+            after, stats, objective, held.engine = batch_step(fallback, rows, engine, entered)
         elif held.alpha == held.longest:
             held.longest *= GROWTH
     slow, held.before = objective - held.before < SLOW, objective

@@ -82,6 +82,7 @@ def run(
     step: Any = batch_step,
     previous: float = -np.inf,
     callback: Callable[[Step], Any] | None = None,
+    final: bool = True,
 ) -> Fit:
     """Iterate until the objective changes by less than ``tol``, at most ``max_iter`` times.
 
@@ -98,6 +99,9 @@ def run(
         Objective of an earlier run that this one continues.
     callback : callable (Step) -> Any
         Called after each iteration; ends the fit by returning True.
+    final : bool
+        Whether an engine that leaves something out shall say at the end what that was, so that the
+        last entry of the trace is exact.
     """
     recovery = Recovery()
     trace: list[float] = []
@@ -120,4 +124,9 @@ def run(
         previous = -np.inf if lost else objective
     if hasattr(memory, "settled"):
         model = memory.settled(model)
-    return Fit(model, tuple(trace), converged, len(trace), tuple(recovery.notes))
+    notes = recovery.notes
+    if final and trace and hasattr(engine, "finish"):
+        dropped, note = engine.finish(rows, getattr(memory, "engine", memory))
+        trace[-1] += dropped / rows.total_weight
+        notes = [*notes, note] if note else notes
+    return Fit(model, tuple(trace), converged, len(trace), tuple(notes))

@@ -110,6 +110,7 @@ def run_in(
         step=watched_step,
         previous=previous,
         callback=watched,
+        final=precision == "single",
     )
     if precision == "single" or first.n_iter == 0:
         return replace(first, model=replace(first.model, compute=None))

@@ -314,7 +314,10 @@ class _Hunt:
                     f"{n_parameters} parameters are too many for the table's {numbers:.0f} numbers"
                 )
             fit = self._fit(k, rule, label)
-            _, total, _ = self.engine.expect(fit.model, self.table)
+            if hasattr(self.engine, "loglik"):  # of all components
+                total = self.engine.loglik(fit.model, self.table)
+            else:
+                _, total, _ = self.engine.expect(fit.model, self.table)
             kept = fit.model.k
             if kept < k:
                 raise InputError(f"collapsed to {kept} components; ask for fewer")

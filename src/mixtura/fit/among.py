@@ -1,0 +1,246 @@
+r"""Expectations of rows that meet few components: log joints by blocks, moments by component.
+
+Rows of a block share a list K, so that their log joints are those of a form with the components of
+K alone; rₖ = exp(ℓₖ − log Σ_{l ∈ K} exp ℓₗ), and log Σ_K is a bound below log p(x). Pairs that
+matter, about two to a row, are then sorted by component, and each component takes the moments of
+its rows about its own mean, in one product: sums do not depend on how rows were cut, nor on
+threads. Diagonal components of large tables have a compiled pass, ``arrays.blocks``.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixtura.arrays import compiled
+from mixtura.arrays.parallel import map_spans, n_workers
+from mixtura.fit.neighbourhoods import Neighbourhoods, grouped_by
+from mixtura.sources import Rows
+from mixtura.statistics import Diagonal, Statistics, Trace, normalise
+from mixtura.statistics.responsibilities import NEGLIGIBLE
+from mixtura.typing import FloatArray
+
+__all__ = ["Passed", "expectation"]
+
+#: Rows whose pairs with components are held before moments are taken of them.
+HELD_ROWS = 2**16
+#: Working memory of a batch of rows of one thread.
+BATCH_BYTES = 4 * 2**20
+#: Rows of one component that go into one product.
+PRODUCT_ROWS = 8192
+
+
+class Passed(NamedTuple):
+    """What a pass over all rows found.
+
+    Attributes
+    ----------
+    stats : Statistics
+    loglik : float
+        Σ weight · log Σ_K exp ℓ: a bound below the log-likelihood.
+    shares : array (k, c)
+        Responsibilities of each list's components, summed over the rows of its owner.
+    best : array (n,) of int32
+        The component of each row's largest responsibility.
+    far : array (n,) of float32
+        Half of the squared Mahalanobis distance to that component.
+    """
+
+    stats: Statistics
+    loglik: float
+    shares: FloatArray
+    best: FloatArray
+    far: FloatArray
+
+
+def expectation(model: Any, rows: Rows, held: Neighbourhoods, size: int | None = None) -> Passed:
+    """One E-step in which rows meet the components of their owners' lists.
+
+    Parameters
+    ----------
+    model : GaussianModel
+    rows : Rows
+        Whole and exact.
+    held : Neighbourhoods
+    size : int, optional
+        Rows of a batch.
+    """
+    plain = isinstance(model.kind, Diagonal | Trace) and model.covariance.rung <= 1
+    if plain and not model.kind.pooled and compiled.serves(rows.n * model.k):
+        return _compiled(model, rows, held)
+    return _General(model, rows, held, size).passed()
+
+
+# ---- every structure -----------------------------------------------------------------------------
+class _Batch(NamedTuple):
+    """Pairs of rows and components that matter, and sums over the rows of a batch."""
+
+    rows: FloatArray
+    components: FloatArray
+    values: FloatArray
+    loglik: float
+    owners: FloatArray
+    shares: FloatArray
+
+
+class _General:
+    """A pass by the model's form and the kind of its moments."""
+
+    def __init__(self, model: Any, rows: Rows, held: Neighbourhoods, size: int | None) -> None:
+        self.model, self.rows, self.held = model, rows, held
+        self.dtype, self.form = model.kernel(rows.x.dtype)
+        self.order, self.bounds = held.blocks
+        self.best = np.empty(rows.n, dtype=np.int32)
+        self.far = np.empty(rows.n, dtype=np.float32)
+        self.peaks = _peaks(model)
+        width = held.lists.shape[1]
+        self.shares = np.zeros((model.k, width))
+        numbers = self.form.row_floats(model.d, width) + 2 * model.d
+        self.size = size or int(np.clip(BATCH_BYTES // (8 * numbers), 64, 4096))
+        k, d, kind = model.k, model.d, model.kind
+        self.mass, self.first = np.zeros(k), np.zeros((k, d))
+        self.second = np.zeros((1 if kind.pooled else k, kind.size(d)))
+
+    def passed(self) -> Passed:
+        loglik, n = 0.0, self.rows.n
+        threads = n_workers() if n > 2 * self.size else 1
+        for low in range(0, n, HELD_ROWS):
+            found = self._batches(low, min(low + HELD_ROWS, n), threads)
+            for batch in found:
+                loglik += batch.loglik
+                self.shares[batch.owners] += batch.shares
+            self._moments(found, threads)
+        model, mass = self.model, self.mass
+        stats = Statistics(mass, mass.copy(), self.first, self.second, model.means, model.kind)
+        return Passed(stats, loglik, self.shares, self.best, self.far)
+
+    def _batches(self, start: int, stop: int, threads: int) -> list[_Batch]:
+        """Rows ``order[start:stop]`` in batches."""
+
+        def span(low: int, high: int) -> list[_Batch]:
+            cuts = [*range(start + low, start + high, self.size), start + high]
+            return [self._batch(a, b) for a, b in pairwise(cuts)]
+
+        return [batch for part in map_spans(span, stop - start, threads) for batch in part]
+
+    def _batch(self, low: int, high: int) -> _Batch:
+        held, dtype = self.held, self.dtype
+        index = self.order[low:high]
+        x = (np.take(self.rows.x, index, axis=0) - self.model.anchor).astype(dtype, copy=False)
+        owner = held.owner[index]
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        ends = np.append(starts[1:], len(index))
+        joint = np.empty((len(index), held.lists.shape[1]), dtype=dtype)
+        for a, b in zip(starts, ends, strict=True):
+            joint[a:b] = self.form.among(held.lists[owner[a]]).log_joint(x[a:b])
+        lists, each, chosen = held.lists[owner], np.arange(len(index)), joint.argmax(axis=1)
+        self.best[index] = best = lists[each, chosen]
+        self.far[index] = self.peaks[best] - joint[each, chosen]
+        resp, log_norm = normalise(joint)
+        at, place = np.nonzero(resp > NEGLIGIBLE[dtype])
+        values = resp[at, place]
+        weight = None if self.rows.weight is None else self.rows.weight[index]
+        if weight is not None:
+            log_norm = log_norm * weight
+            values = values * weight[at].astype(dtype)
+            resp *= weight[:, None].astype(dtype)
+        shares = np.add.reduceat(resp.astype(np.float64), starts, axis=0)
+        loglik = float(np.sum(log_norm, dtype=np.float64))
+        return _Batch(index[at], lists[at, place], values, loglik, owner[starts], shares)
+
+    def _moments(self, found: list[_Batch], threads: int) -> None:
+        """Add the moments of rows about their components' means."""
+        order, bounds = grouped_by(np.concatenate([b.components for b in found]), self.model.k)
+        rows = np.concatenate([b.rows for b in found])[order]
+        values = np.concatenate([b.values for b in found])[order]
+        cuts = np.searchsorted(bounds, np.linspace(0, len(rows), threads + 1)[1:-1])
+        cuts = np.concatenate([[0], cuts, [self.model.k]]).astype(np.int64)
+
+        def span(i: int, stop: int) -> FloatArray | None:
+            pooled = np.zeros_like(self.second) if self.model.kind.pooled else None
+            for j in range(cuts[i], cuts[stop]):
+                for low in range(bounds[j], bounds[j + 1], PRODUCT_ROWS):
+                    cut = slice(low, min(low + PRODUCT_ROWS, bounds[j + 1]))
+                    self._moment(j, rows[cut], values[cut], pooled)
+            return pooled
+
+        for pooled in map_spans(span, threads, threads):
+            if pooled is not None:
+                self.second += pooled
+
+    def _moment(self, j: int, rows: FloatArray, r: FloatArray, pooled: FloatArray | None) -> None:
+        near = np.take(self.rows.x, rows, axis=0) - self.model.means[j]
+        near = near.astype(self.dtype, copy=False)
+        self.mass[j] += r.sum(dtype=np.float64)
+        self.first[j] += r @ near
+        second = self.second[j] if pooled is None else pooled[0]
+        second += self.model.kind.gather_one(r, near, j)
+
+
+def _peaks(model: Any) -> FloatArray:
+    """Log joints (k,) at the means."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(model.weights)
+    peaks = logs - 0.5 * (model.d * np.log(2 * np.pi) + model.covariance.logdet)
+    return np.asarray(peaks)
+
+
+# ---- diagonal components of large tables ---------------------------------------------------------
+def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
+    """The same by one compiled loop."""
+    dtype, _ = model.kernel(rows.x.dtype)
+    k, d, width = model.k, model.d, held.lists.shape[1]
+    const = _peaks(model).astype(dtype)
+    order, bounds = held.blocks
+    means = _padded(model.means - model.anchor, dtype)
+    half = _padded(0.5 / np.broadcast_to(model.covariance.diagonal(), (k, d)), dtype)
+    weight = np.empty(0) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
+    x = np.ascontiguousarray(rows.x)
+    run = compiled.kernel("blocks.diagonal")
+    best, far = np.empty(rows.n, dtype=np.int32), np.empty(rows.n, dtype=np.float32)
+    parts = (model.kind.size(d),)
+
+    def span(start: int, stop: int) -> tuple[Any, ...]:
+        shares, mass = np.zeros((k, width)), np.zeros(k)
+        first, second = np.zeros((k, d)), np.zeros((k, *parts))
+        loglik = run(
+            x,
+            weight,
+            order,
+            bounds,
+            held.lists,
+            model.anchor,
+            means,
+            half,
+            const,
+            start,
+            stop,
+            float(NEGLIGIBLE[dtype]),
+            shares,
+            best,
+            far,
+            mass,
+            first,
+            second,
+        )
+        return loglik, shares, mass, first, second
+
+    total = map_spans(span, rows.n, n_workers())
+    loglik, shares, mass, first, second = total[0]
+    for more in total[1:]:
+        loglik += more[0]
+        for mine, theirs in zip((shares, mass, first, second), more[1:], strict=True):
+            mine += theirs
+    anchor = model.anchor + means[:, :d].astype(np.float64)
+    stats = Statistics(mass, mass.copy(), first, second, anchor, model.kind)
+    return Passed(stats, loglik, shares, best, far)
+
+
+def _padded(table: FloatArray, dtype: Any) -> FloatArray:
+    """With columns of zeros up to a multiple of four."""
+    k, d = table.shape
+    out = np.zeros((k, -(-d // 4) * 4), dtype=dtype)
+    out[:, :d] = table
+    return out

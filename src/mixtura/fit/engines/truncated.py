@@ -1,0 +1,245 @@
+r"""The truncated engine: every row against few components, at a cost that does not grow with k.
+
+With candidates Kₙ for row n, the truncated E-step is rₙₖ ∝ exp ℓₙₖ for k ∈ Kₙ and 0 else, and
+
+    F = Σₙ log Σ_{k ∈ Kₙ} exp ℓₙₖ ≤ Σₙ log p(xₙ)
+
+is what such an EM raises: the M-step for given candidates, and better candidates for a given model
+(Lücke & Eggert 2010; Salwig et al. 2025, arXiv 2501.12299). Candidates are lists that blocks of
+rows share (``fit.neighbourhoods``). Where new candidates leave F lower than it was, the pass is
+made again with the old ones: F never falls. At the end one pass over all
+components says what was dropped, exactly, and what is reported is the log-likelihood itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixtura.arrays import compiled
+from mixtura.arrays.parallel import each_batch, map_spans, n_workers
+from mixtura.errors import InputError
+from mixtura.fit.among import Passed, expectation
+from mixtura.fit.neighbourhoods import Neighbourhoods, improved, introduced, neighbourhoods
+from mixtura.sources import Rows
+from mixtura.statistics import grouped, normalise
+from mixtura.typing import FloatArray
+
+__all__ = ["Truncated", "exact_loglik"]
+
+#: Standard deviations by which a mean that no M-step moved is another component's.
+JUMP = 2.0
+#: Pairs of rows and components that a pass searches, for each one that it evaluates; the same while
+#: components still move far.
+SEARCHED, EARLY = 1.0, 4.0
+#: Proposals refused in a row after which candidates stay as they are.
+REFUSED = 3
+#: Log joints so far below a row's largest do not count in it.
+NEAR = 12.0
+#: Working memory of one thread's batch of the exact pass.
+BATCH_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What goes from pass to pass."""
+
+    #: Candidates for the next pass.
+    now: Neighbourhoods
+    #: Those of the last pass, its F and its model.
+    before: Neighbourhoods
+    loglik: float
+    model: Any
+    #: Where the M-step puts the means.
+    means: FloatArray
+    passes: int
+    #: Half the squared distance of each row to its component, and whether it was searched for.
+    far: FloatArray | None = None
+    searched: FloatArray | None = None
+    #: How many proposals of candidates in a row were refused.
+    refused: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether candidates are looked for no more."""
+        return self.refused >= REFUSED
+
+    def serves(self, model: Any, rows: Rows) -> bool:
+        """Whether it belongs to these rows, and to this model but for an M-step."""
+        if self.now.k != model.k or len(self.now.owner) != rows.n:
+            return False
+        apart = (model.means - self.means) ** 2 / model.covariance.diagonal()
+        return not bool((apart.max(axis=1) > JUMP**2).any())
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """E-step over few candidates per row.
+
+    Parameters
+    ----------
+    candidates : int
+        Components that each row is held against.
+    seed : int
+        Of the search for candidates.
+    batch_rows : int, optional
+        Rows in a batch.
+
+    Raises
+    ------
+    InputError
+        For numbers below one; by ``expect``, for rows with gaps, noise, censored cells or a
+        selection.
+    """
+
+    candidates: int = 32
+    seed: int = 0
+    batch_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("candidates", 1), ("seed", 0), ("batch_rows", 1)):
+            value = getattr(self, name)
+            if value is None and name == "batch_rows":
+                continue
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or value < least:
+                raise InputError(
+                    f"expected {name} of Truncated as a whole number of at least {least}, got "
+                    f"{value!r}; Truncated(32) holds each row against 32 components"
+                )
+
+    @property
+    def trials(self) -> int:
+        """Candidates that are tried anew in each pass."""
+        return self.candidates // 4
+
+    def expect(self, model: Any, rows: Rows, memory: Any = None) -> tuple[Any, float, Any]:
+        """Sufficient statistics, the truncated log-likelihood of all rows (nats), and memory.
+
+        Raises
+        ------
+        InputError
+            For rows that are not whole and exact.
+        """
+        if rows.channel is not None or rows.selection is not None:
+            raise InputError(
+                "expected whole and exact rows for engine='truncated', got gaps, noise, operators, "
+                "limits of detection or a selection; use engine='dense'"
+            )
+        held = memory if isinstance(memory, Memory) and memory.serves(model, rows) else None
+        if held is None:
+            now = neighbourhoods(model, rows, self.candidates)
+            held = Memory(now, now, -np.inf, None, model.means, 0)
+        used, searched, refused = held.now, held.searched, held.refused
+        if held.far is not None and not held.settled and self.candidates < model.k:
+            used, searched = self._searched(model, rows, held, held.far)
+        found = self._pass(model, rows, used)
+        worse = found.loglik < held.loglik and used is not held.before
+        again = self._pass(model, rows, held.before) if worse else found
+        if again.loglik > found.loglik:
+            used, found, refused = held.before, again, refused + 1
+        elif used is not held.before:
+            refused = 0
+        now, passes = used, held.passes + 1
+        if refused < REFUSED:
+            seed = 2**32 * self.seed + passes
+            now = improved(used, found.shares, found.best, self.trials, seed)
+        means = found.stats.means()
+        after = Memory(now, used, found.loglik, model, means, passes, found.far, searched, refused)
+        return found.stats, found.loglik, after
+
+    def _searched(
+        self, model: Any, rows: Rows, held: Memory, far: FloatArray
+    ) -> tuple[Neighbourhoods, FloatArray]:
+        """Owners anew, by all components, of rows that are explained worst; which were searched.
+
+        Rows that were searched wait until the number of passes has doubled.
+        """
+        searched = held.searched
+        if searched is None or held.passes & (held.passes - 1) == 0:
+            searched = np.zeros(rows.n, dtype=bool)
+        far = np.where(searched, -np.inf, far)
+        pairs = (EARLY if held.passes <= 2 else SEARCHED) * rows.n * self.candidates
+        count = min(rows.n, int(np.ceil(pairs / model.k)))
+        worst = np.argpartition(far, rows.n - count)[rows.n - count :]
+        worst = np.sort(worst[far[worst] > 0.5 * model.d])
+        if not len(worst):
+            return held.now, searched
+        searched = searched.copy()
+        searched[worst] = True
+        first, second = likeliest(model, rows, worst)
+        return introduced(held.now, worst, first, second, self.trials), searched
+
+    def _pass(self, model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
+        return expectation(model, rows, held, self.batch_rows)
+
+    def finish(self, rows: Rows, memory: Any) -> tuple[float, str]:
+        """What truncation left out of the last log-likelihood, and a sentence that says it.
+
+        Parameters
+        ----------
+        rows : Rows
+        memory : what ``expect`` returned last
+
+        Returns
+        -------
+        dropped : float
+            Nats, of all rows with their weights: the exact log-likelihood of the model of the last
+            pass, less the truncated one.
+        note : str
+        """
+        model, total = memory.model, rows.total_weight
+        dropped = exact_loglik(model, rows) - memory.loglik
+        width = memory.before.lists.shape[1]
+        note = (
+            f"truncated EM: {width} of {model.k} components were evaluated per row; at the end "
+            f"those left out held {dropped / total:.2g} nats of the log-likelihood per row"
+        )
+        return dropped, note
+
+    def loglik(self, model: Any, rows: Rows) -> float:
+        """The exact log-likelihood of all rows (nats, weighted)."""
+        return exact_loglik(model, rows)
+
+
+def _batch_rows(model: Any, rows: Rows) -> int:
+    _, form = model.kernel(rows.x.dtype)
+    numbers = form.row_floats(model.d, model.k)
+    return int(np.clip(BATCH_BYTES // (8 * numbers), min(form.least_rows, 1024), 4096))
+
+
+def likeliest(model: Any, rows: Rows, index: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The components of the two largest log joints of some rows, over all components.
+
+    The second is −1 where it is nothing beside the first.
+    """
+    first, second = (np.empty(len(index), dtype=np.int32) for _ in range(2))
+
+    def work(start: int, stop: int) -> None:
+        joint = model.at(Rows(np.take(rows.x, index[start:stop], axis=0))).log_joint
+        each, top = np.arange(len(joint)), joint.argmax(axis=1)
+        first[start:stop], level = top, joint[each, top] - NEAR
+        joint[each, top] = -np.inf
+        near = joint.argmax(axis=1)
+        second[start:stop] = np.where(joint[each, near] > level, near, -1)
+
+    each_batch(work, len(index), _batch_rows(model, rows))
+    return first, second
+
+
+def exact_loglik(model: Any, rows: Rows) -> float:
+    """Σ weight · log p(x) over all components, in what the model computes in."""
+    soft = grouped if compiled.serves(rows.n * model.k) else normalise
+    size = _batch_rows(model, rows)
+
+    def span(start: int, stop: int) -> float:
+        total = 0.0
+        for low in range(start, stop, size):
+            batch = rows.batch(low, min(low + size, stop))
+            _, log_norm = soft(model.at(batch).log_joint, batch.weight)
+            total += float(np.sum(log_norm, dtype=np.float64))
+        return total
+
+    return float(sum(map_spans(span, rows.n, n_workers() if rows.n > 2 * size else 1)))
