@@ -12,7 +12,6 @@ needed beside the answer does not grow with the batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,11 +57,13 @@ class Factored(Form):
         along = np.einsum("kdr,kd->kr", factor, means)
         linear = theta * means - np.einsum("kdr,kr->kd", factor, along)  # Σ⁻¹μ
         at_anchor = const - 0.5 * np.einsum("kd,kd->k", linear, means)
-        vectors = np.empty((d, 1 + r, k), dtype=dtype)
-        vectors[:, 0] = linear.T
-        vectors[:, 1:] = np.sqrt(0.5) * factor.transpose(1, 2, 0)
-        squares = np.ascontiguousarray(-0.5 * theta.T, dtype=dtype)
-        return cls(at_anchor.astype(dtype), squares, vectors.reshape(d, -1))
+        # Component by component in memory; the products take the transposed tables as they are.
+        vectors = np.empty((1 + r, k, d), dtype=dtype)
+        vectors[0] = linear
+        for i in range(r):
+            np.multiply(factor[:, :, i], np.sqrt(0.5), out=vectors[1 + i], casting="same_kind")
+        squares = np.multiply(theta, -0.5).astype(dtype, copy=False)
+        return cls(at_anchor.astype(dtype), squares.T, vectors.reshape(-1, d).T)
 
     def log_joint(self, x: FloatArray) -> FloatArray:
         b, d = x.shape
@@ -78,17 +79,10 @@ class Factored(Form):
         joint += self.const
         return joint
 
-    @cached_property
-    def _by_component(self) -> tuple[FloatArray, FloatArray]:
-        """Squares (k, d) and vectors (1 + r, k, d)."""
+    def among(self, components: FloatArray) -> Factored:
         d, k = self.squares.shape
-        vectors = np.ascontiguousarray(self.vectors.T).reshape(-1, k, d)
-        return np.ascontiguousarray(self.squares.T), vectors
-
-    def among(self, components: FloatArray) -> Form:
-        squares, vectors = self._by_component
-        picked = vectors[:, components].reshape(-1, squares.shape[1])
-        return Factored(self.const[components], squares[components].T, picked.T)
+        picked = self.vectors.T.reshape(-1, k, d)[:, components].reshape(-1, d)
+        return Factored(self.const[components], self.squares.T[components].T, picked.T)
 
     def row_floats(self, d: int, k: int) -> int:
         return 2 * d + 3 * k

@@ -27,7 +27,7 @@ __all__ = ["Passed", "expectation"]
 #: Rows whose pairs with components are held before moments are taken of them.
 HELD_ROWS = 2**16
 #: Working memory of a batch of rows of one thread.
-BATCH_BYTES = 4 * 2**20
+BATCH_BYTES = 8 * 2**20
 #: Rows of one component that go into one product.
 PRODUCT_ROWS = 8192
 
@@ -97,8 +97,7 @@ class _General:
         self.peaks = _peaks(model)
         width = held.lists.shape[1]
         self.shares = np.zeros((model.k, width))
-        numbers = self.form.row_floats(model.d, width) + 2 * model.d
-        self.size = size or int(np.clip(BATCH_BYTES // (8 * numbers), 64, 4096))
+        self.size = size or int(np.clip(BATCH_BYTES // (16 * (model.d + width)), 256, 4096))
         k, d, kind = model.k, model.d, model.kind
         self.mass, self.first = np.zeros(k), np.zeros((k, d))
         self.second = np.zeros((1 if kind.pooled else k, kind.size(d)))

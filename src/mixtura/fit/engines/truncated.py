@@ -128,6 +128,7 @@ class Truncated:
                 "expected whole and exact rows for engine='truncated', got gaps, noise, operators, "
                 "limits of detection or a selection; use engine='dense'"
             )
+        model.kernel(rows.x.dtype)  # before threads ask for it
         held = memory if isinstance(memory, Memory) and memory.serves(model, rows) else None
         if held is None:
             now = neighbourhoods(model, rows, self.candidates)
