@@ -25,8 +25,10 @@ __all__ = ["diagonal"]
 
 #: Rows of a tile: lanes of the inner loops.
 TILE = 128
+#: Lanes are filled up to a multiple of this, so that no row is left to a scalar loop.
+LANES = 32
 #: Columns that one pass over a tile takes together; tables are padded to a multiple of it.
-STRIDE = 4
+STRIDE = 8
 #: Sums may be reordered; infinities and NaN keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
 
@@ -64,7 +66,7 @@ def diagonal(
     lists : array (m, c) of int
         Distinct components for the rows of each block.
     anchor : array (d,)
-    means, half : arrays (k, d), padded with zeros to a multiple of four columns
+    means, half : arrays (k, d), padded with zeros to a multiple of eight columns
         Means about the anchor and halves of precisions, in the type that is computed in.
     const : array (k,)
     least : float
@@ -95,6 +97,7 @@ def diagonal(
         while bounds[b + 1] <= start:
             b += 1
         width = min(TILE, min(high, bounds[b + 1]) - start)
+        lanes = (width + LANES - 1) // LANES * LANES
         for p in range(width):
             source = x[order[start + p]]
             row = rows[p]
@@ -104,33 +107,41 @@ def diagonal(
             column = near[i]
             for p in range(width):
                 column[p] = rows[p, i]
+            for p in range(width, lanes):
+                column[p] = 0
         for s in range(c):
             j = lists[b, s]
             out, mean, weigh = joint[s], means[j], half[j]
             level = const[j]
-            for p in range(width):
+            for p in range(lanes):
                 out[p] = level
             for i in range(0, wide, STRIDE):
                 x0, x1, x2, x3 = near[i], near[i + 1], near[i + 2], near[i + 3]
+                x4, x5, x6, x7 = near[i + 4], near[i + 5], near[i + 6], near[i + 7]
                 m0, m1, m2, m3 = mean[i], mean[i + 1], mean[i + 2], mean[i + 3]
+                m4, m5, m6, m7 = mean[i + 4], mean[i + 5], mean[i + 6], mean[i + 7]
                 h0, h1, h2, h3 = weigh[i], weigh[i + 1], weigh[i + 2], weigh[i + 3]
-                for p in range(width):
+                h4, h5, h6, h7 = weigh[i + 4], weigh[i + 5], weigh[i + 6], weigh[i + 7]
+                for p in range(lanes):
                     d0, d1, d2, d3 = x0[p] - m0, x1[p] - m1, x2[p] - m2, x3[p] - m3
-                    out[p] -= h0 * d0 * d0 + h1 * d1 * d1 + h2 * d2 * d2 + h3 * d3 * d3
+                    d4, d5, d6, d7 = x4[p] - m4, x5[p] - m5, x6[p] - m6, x7[p] - m7
+                    one = h0 * d0 * d0 + h1 * d1 * d1 + h2 * d2 * d2 + h3 * d3 * d3
+                    two = h4 * d4 * d4 + h5 * d5 * d5 + h6 * d6 * d6 + h7 * d7 * d7
+                    out[p] -= one + two
             if s == 0:
-                for p in range(width):
+                for p in range(lanes):
                     top[p] = out[p]
                     chosen[p] = 0
             else:
-                for p in range(width):
+                for p in range(lanes):
                     better = out[p] > top[p]
                     top[p] = out[p] if better else top[p]
                     chosen[p] = s if better else chosen[p]
-        for p in range(width):
+        for p in range(lanes):
             total[p] = 0
         for s in range(c):
             out = joint[s]
-            for p in range(width):
+            for p in range(lanes):
                 out[p] = _exp(out[p] - top[p])
                 total[p] += out[p]
         for p in range(width):

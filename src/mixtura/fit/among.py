@@ -238,8 +238,8 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
 
 
 def _padded(table: FloatArray, dtype: Any) -> FloatArray:
-    """With columns of zeros up to a multiple of four."""
+    """With columns of zeros up to a multiple of eight."""
     k, d = table.shape
-    out = np.zeros((k, -(-d // 4) * 4), dtype=dtype)
+    out = np.zeros((k, -(-d // 8) * 8), dtype=dtype)
     out[:, :d] = table
     return out
