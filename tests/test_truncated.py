@@ -15,7 +15,9 @@ from scipy.special import logsumexp
 
 import mixtura as mx
 from mixtura.arrays import compiled, parallel
-from mixtura.covariance import Added, LowRank, structure
+from mixtura.covariance import Added, FullCovariance, LowRank, structure
+from mixtura.covariance.form import Chosen, Partly
+from mixtura.covariance.pruned import Pruned
 from mixtura.errors import InputError
 from mixtura.fit import among, run
 from mixtura.fit import neighbourhoods as hoods
@@ -475,3 +477,55 @@ def test_lists_that_repeat_are_rejected():
     held = hoods.Neighbourhoods(np.zeros(3, dtype=np.int32), np.array([[0, 1], [1, 1]]))
     with pytest.raises(AssertionError):
         lists_are_lists(held, 2, 2)
+
+
+# ---- forms of some components --------------------------------------------------------------------
+def is_a_part(form, x, components):
+    """The form of some components gives their columns of the whole form's log joints."""
+    whole = form.log_joint(x.copy())
+    part = form.among(components).log_joint(x.copy())
+    assert part.shape == (len(x), len(components))
+    assert_allclose(part, whole[:, components], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("guarded", [None, False, True])
+@pytest.mark.parametrize("name", [*NAMES, "kronecker", "block", "positive"])
+def test_forms_of_some_components_are_parts_of_the_whole(name, guarded):
+    model, rows = case(name if name != "kronecker" else "full", d=4)
+    if name == "kronecker":
+        labels = np.arange(rows.n) % 12
+        model = model_from_start(rows, labels, 12, structure(name, None, 4), Added(1e-2))
+    const = np.linspace(-1.0, 1.0, 12)
+    form = model.covariance.form(model.means, const, np.float64, guarded=guarded)
+    for components in ([3], [7, 0, 11, 4], np.arange(12)[::-1]):
+        is_a_part(form, rows.x, np.asarray(components))
+
+
+def test_forms_that_rule_components_out_and_narrow_ones_have_parts():
+    model, rows = case("full", d=3)
+    scales = np.where(np.arange(12) == 5, 1e-4, 1.0)[:, None, None]
+    covariance = FullCovariance(np.asarray(model.covariance.dense()) * scales**2)
+    form = covariance.form(model.means + 30.0, np.zeros(12), np.float64)
+    is_a_part(
+        replace(form, narrow=np.array([5])) if isinstance(form, Partly) else form,
+        rows.x,
+        np.array([2, 5, 9]),
+    )
+    is_a_part(Chosen(form, np.arange(6)), rows.x, np.array([1, 4]))
+    whole = covariance.form(model.means, np.zeros(12), np.float64)
+    pruned = Pruned.of(
+        whole, covariance, model.means, np.zeros(12), np.float64, np.eye(3)[:, :1], (1,)
+    )
+    part = pruned.among(np.array([2, 5])).log_joint(rows.x.copy())
+    assert_allclose(part, whole.log_joint(rows.x)[:, [2, 5]], rtol=1e-9, atol=1e-9)
+
+
+def test_a_form_that_gives_others_is_rejected():
+    class Liar(Chosen):
+        def among(self, components):
+            return super().among(components[::-1])
+
+    model, rows = case("full")
+    form = model.covariance.form(model.means, np.zeros(12), np.float64)
+    with pytest.raises(AssertionError):
+        is_a_part(Liar(form, np.arange(12)), rows.x, np.array([1, 4]))

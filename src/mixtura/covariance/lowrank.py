@@ -125,8 +125,12 @@ class LowRankCovariance(Covariance):
         inner = xp.sum(xp.log(xp.linalg.diagonal(self._inner)), axis=-1)
         return xp.sum(xp.log(positive(self.noise)), axis=-1) + 2 * inner
 
-    def diagonal(self) -> Array:
+    @derived
+    def _diagonal(self) -> Array:
         return namespace(self.noise).sum(self.loadings * self.loadings, axis=-1) + self.noise
+
+    def diagonal(self) -> Array:
+        return self._diagonal
 
     def matmul(self, v: Array) -> Array:
         return self.loadings @ (transpose(self.loadings) @ v) + self.noise[:, :, None] * v
@@ -335,7 +339,7 @@ class LowRank(Structure):
                 raise AssertionError("projected moments are asked for with a previous covariance")
             product, variances = moments
             with single_threaded_blas():  # small matrices, on which threads would wait
-                return self._fit_projected(product, variances, before, floor, stats.mass)
+                return self._fit_projected(product, variances, before, floor, stats)
         if moments.ndim == 3:
             return self._fit_dense(moments, before, floor, stats.mass)
         variances = floor.variances(moments)  # a start: no loadings yet
@@ -381,20 +385,22 @@ class LowRank(Structure):
         variances: FloatArray,
         previous: LowRankCovariance,
         floor: Floor,
-        mass: FloatArray,
+        stats: Statistics,
     ) -> LowRankCovariance:
         if previous.loadings.any():
-            loadings = self._step(product, previous)
+            loadings = self._step(product, previous, stats.kind)
             explained = np.einsum("kdr,kdr->kd", loadings, product)
         else:
-            loadings = self._nystrom(product, previous, mass)
+            loadings = self._nystrom(product, previous, stats.mass)
             explained = np.minimum((loadings**2).sum(axis=2), 0.9 * variances)
         # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
         return LowRankCovariance(loadings, floor.variances(np.maximum(variances - explained, 0)))
 
-    def _step(self, product: FloatArray, previous: LowRankCovariance) -> FloatArray:
+    def _step(
+        self, product: FloatArray, previous: LowRankCovariance, kind: MomentKind
+    ) -> FloatArray:
         """W = C E⁻¹, E = I − βᵀ W + βᵀ C."""
-        beta = previous.regression()
+        beta = kind.basis if isinstance(kind, Projected) else previous.regression()
         second = np.eye(previous.rank) - transpose(beta) @ (previous.loadings - product)
         return np.asarray(product @ np.linalg.inv(second), dtype=np.float64)
 

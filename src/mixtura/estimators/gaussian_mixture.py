@@ -111,7 +111,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         the iterates are then not scikit-learn's, the trace is a lower bound but for its last
         entry, which is exact, and ``notes_`` tells what was left out. ``Truncated(16)`` of
         ``mixtura.fit.engines`` takes other numbers. "auto" is "dense" below 2,048 components, and
-        above says in ``notes_`` that it chose "truncated".
+        above says in ``notes_`` that it chose "truncated". See docs/scale.md.
     subsample : int, str or (str, int), optional
         Rows on which starts are made and fitted, or a search's trials; only the best of them is
         then fitted on with all rows. A number of rows, drawn by sensitivity; "sensitivity",
