@@ -96,7 +96,7 @@ def expects(engine, model, rows, rtol=1e-9):
             rtol=10 * rtol,
             atol=10 * rtol * rows.n,
         )
-        if not memory.settled:
+        if not memory.at_rest:
             assert_array_equal(memory.now.owner, joint.argmax(axis=1))
 
 

@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from mixtura.arrays.compiled import jit
-from mixtura.arrays.fused import _exp
+from mixtura.arrays.exponential import exp
 from mixtura.typing import FloatArray
 
 __all__ = ["diagonal"]
@@ -142,7 +142,7 @@ def diagonal(
         for s in range(c):
             out = joint[s]
             for p in range(lanes):
-                out[p] = _exp(out[p] - top[p])
+                out[p] = exp(out[p] - top[p])
                 total[p] += out[p]
         for p in range(width):
             i = order[start + p]

@@ -62,7 +62,7 @@ class Memory:
     refused: int = 0
 
     @property
-    def settled(self) -> bool:
+    def at_rest(self) -> bool:
         """Whether candidates are looked for no more."""
         return self.refused >= REFUSED
 
@@ -134,7 +134,7 @@ class Truncated:
             now = neighbourhoods(model, rows, self.candidates)
             held = Memory(now, now, -np.inf, None, model.means, 0)
         used, searched, refused = held.now, held.searched, held.refused
-        if held.far is not None and not held.settled and self.candidates < model.k:
+        if held.far is not None and not held.at_rest and self.candidates < model.k:
             used, searched = self._searched(model, rows, held, held.far)
         found = self._pass(model, rows, used)
         worse = found.loglik < held.loglik and used is not held.before
