@@ -43,11 +43,8 @@ class _Last:
 
 def _within(rows: Rows, anchor: FloatArray) -> bool:
     """Whether squares of rows about the anchor keep well within float32."""
-    return all(
-        max(float((b.x.max(axis=0) - anchor).max()), float((anchor - b.x.min(axis=0)).max()))
-        < FARTHEST
-        for b in rows.batches(65536)
-    )
+    low, high = rows.extremes()
+    return bool(max((high - anchor).max(), (anchor - low).max()) < FARTHEST)
 
 
 def run_in(
