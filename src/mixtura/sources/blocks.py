@@ -84,6 +84,14 @@ def _fill(file: Any, out: Any, path: Path) -> None:
         view = view[count:]
 
 
+def _plain(column: Any) -> Any:
+    """A column as values: dictionaries differ from batch to batch, and files keep one."""
+    import pyarrow as pa
+
+    coded = pa.types.is_dictionary(column.type)
+    return column.dictionary_decode() if coded else column
+
+
 def _of_batches(path: Path, kind: str, rows: int) -> Iterator[Table]:
     import pyarrow as pa
 
@@ -98,7 +106,7 @@ def _of_batches(path: Path, kind: str, rows: int) -> Iterator[Table]:
                 continue
             any_rows = True
             names = tuple(str(name) for name in batch.schema.names)
-            columns = tuple(pa.chunked_array([column]) for column in batch.columns)
+            columns = tuple(pa.chunked_array([_plain(column)]) for column in batch.columns)
             if not names:
                 raise InputError(f"expected columns in {path}, got none; check how it was written")
             yield Table(path.name, kind, names, columns)
