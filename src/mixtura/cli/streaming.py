@@ -22,6 +22,10 @@ from mixtura.sources.budget import SHARE, as_bytes, free_memory, told_bytes
 __all__ = ["Arrived", "arrived", "budget", "refuse_errors", "whole_instead"]
 
 
+#: Bytes that a stream is given where a quarter of the free memory is less, up to half of it.
+LEAST = 64_000_000
+
+
 @dataclass(frozen=True, eq=False)
 class Arrived:
     """Rows of a stream, ready for a fit.
@@ -52,7 +56,7 @@ def budget(data: Path, memory: str | None) -> int | None:
     free = free_memory()
     if not stat.S_ISREG(found.st_mode) or found.st_size <= SHARE * free:
         return None
-    return int(SHARE * free)
+    return int(max(SHARE * free, min(LEAST, free / 2)))
 
 
 def arrived(

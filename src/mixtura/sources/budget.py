@@ -71,7 +71,7 @@ def free_memory() -> int:
 
 
 def usual() -> int:
-    """The budget of a stream for which none was given."""
+    """The budget of a stream for which none was given: a quarter of the free memory."""
     return int(SHARE * free_memory())
 
 

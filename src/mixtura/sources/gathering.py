@@ -1,10 +1,10 @@
 r"""What a fit must know of rows that are not held: moments, extremes, and a sample, in one pass.
 
-Moments of chunks are merged about their means (Chan, Golub & LeVeque 1983), so that nothing
-cancels. The sample is a priority sample (Duffield, Lund & Thorup 2007): with u uniform, the m rows
-of largest w / u are kept, and each stands for max(w, τ) rows, τ the largest priority not kept; sums
-over them are unbiased. Without weights that is a uniform draw. It depends on the rows and the seed,
-not on the chunks in which they come.
+Moments stand about the first row, and those of chunks are merged about their means (Chan, Golub &
+LeVeque 1983), so that nothing cancels. The sample is a priority sample (Duffield, Lund & Thorup
+2007): with u uniform, the m rows of largest w / u are kept, and each stands for max(w, τ) rows, τ
+the largest priority not kept; sums over them are unbiased. Without weights that is a uniform draw.
+It depends on the rows and the seed, not on the chunks in which they come.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def gathered(
     some = _Priorities(size, d, seed)
     n = present = 0
     total, lightest = 0.0, np.inf
-    mean, squares = np.zeros(d), np.zeros(d)
+    mean, squares, shift = np.zeros(d), np.zeros(d), np.zeros(d)
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
     weighted = False
     for x, weight in chunks:
@@ -102,7 +102,9 @@ def gathered(
         for start in range(0, len(x), STEP):
             w = None if weight is None else weight[start : start + STEP]
             some.add(x[start : start + STEP], w, n + start)
-            part = x[start : start + STEP].astype(np.float64)
+            if n + start == 0:
+                shift = x[0].astype(np.float64)
+            part = x[start : start + STEP] - shift
             mass = float(len(part)) if w is None else float(w.sum())
             if not mass:
                 continue
@@ -138,7 +140,7 @@ def gathered(
         sample = Rows(x, weight * factor if weighted else None)
     lightest = factor * lightest if weighted else 1.0
     return Summary(
-        present, factor * total, lightest, mean, squares / total, low, high, factor, sample
+        present, factor * total, lightest, shift + mean, squares / total, low, high, factor, sample
     )
 
 

@@ -106,6 +106,7 @@ class RawStream(Stream):
         try:
             file = open(self._path, "rb", buffering=0)  # noqa: SIM115
         except OSError as error:
+            self.identity.check()
             raise InputError(
                 f"expected a file that can be read, got {self._path} ({error.strerror})"
             ) from None
