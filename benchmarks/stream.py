@@ -1,8 +1,8 @@
 """``python -m benchmarks.stream``: fits to files that are read pass by pass, and fits in memory.
 
-For NPY and Parquet, from one start: seconds per row and iteration are (T(1 + m) − T(1)) / (m n), so
-that what a fit does once does not count; the peak of resident memory is that of a process of its
-own, which makes a start of its own too. Files are written by pieces, into ``benchmarks/.cache``.
+Iterations of EM from one model, in memory, from NPY and from Parquet, are timed by turns in one
+process, so that what else the machine does meets all alike. The peak of resident memory is that of
+a whole fit in a process of its own. Files are written by pieces, into ``benchmarks/.cache``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from typing import Any
 
 import numpy as np
 
+import mixtura as mx
+
 __all__ = ["main"]
 
 CACHE = Path(__file__).parent / ".cache"
 #: Rows written at a time.
 PIECE = 1_000_000
+#: Rows of a chunk where all would fit into the memory.
+MOST_CHUNK = 1_000_000
 
 
 def rows_of(n: int, d: int, k: int, seed: int, start: int) -> np.ndarray:
@@ -76,46 +80,55 @@ def start_of(d: int, k: int) -> dict[str, Any]:
     }
 
 
-def work(how: str, path: Path, d: int, k: int, m: int, memory: str) -> dict[str, Any]:
-    """What one process measures."""
-    import mixtura as mx
+def passes(paths: dict[str, Path], d: int, k: int, rounds: int, memory: str) -> dict[str, Any]:
+    """Seconds of EM iterations from one model, in memory and from the files by turns."""
+    from mixtura.fit.budget import plan
+    from mixtura.fit.engines import Chunked, Dense
+    from mixtura.fit.steps import batch_step
+    from mixtura.sources import Rows
+    from mixtura.sources.budget import as_bytes
+    from mixtura.sources.streamed import Streamed
+    from mixtura.sources.streams import stream
 
-    warnings.simplefilter("ignore")
-    x: Any = path
-    if how == "memory":
-        x = np.load(path)
-
-    def seconds(iterations: int, **more: Any) -> float:
-        budget = None if how == "memory" else memory
-        gm = mx.GaussianMixture(k, max_iter=iterations, tol=0.0, memory=budget, **more)
-        began = time.perf_counter()
-        gm.fit(x)
-        spent = time.perf_counter() - began
-        found.append(float(gm.lower_bound_))
-        return spent
-
-    found: list[float] = []
-    given = start_of(d, k)
-    once = seconds(1, **given)  # compiles
-    once = min(once, seconds(1, **given))
-    several = seconds(1 + m, **given)
-    answer = {"once": once, "each": (several - once) / m, "bound": found[-1]}
-    if how != "memory":
-        answer["own_start"] = seconds(2, init_params="kmeans", random_state=0)
-    answer["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return answer
+    held = Rows(np.load(paths["npy"]))
+    rows: dict[str, Any] = {"memory": held}
+    for kind, path in paths.items():
+        found = stream(path)
+        divided = plan(found, as_bytes(memory), k)
+        chunk = min(divided.chunk, MOST_CHUNK) if divided.whole else divided.chunk
+        rows[kind] = Streamed.of(found, chunk=chunk, sample=1000)
+    gm = mx.GaussianMixture(k, max_iter=1, **start_of(d, k)).fit(held.x[:100_000])
+    engine, model = Chunked(Dense()), gm._model
+    seconds: dict[str, list[float]] = {kind: [] for kind in rows}
+    heights = {}
+    for i in range(rounds + 1):
+        for kind, one in rows.items():
+            began = time.perf_counter()
+            _, _, heights[kind], _ = batch_step(model, one, engine, None)
+            if i:  # the first compiles, and fills the system's cache of the files
+                seconds[kind].append(time.perf_counter() - began)
+    return {"seconds": seconds, "heights": heights}
 
 
-def child(how: str, path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """``work`` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.stream", "--work", how, "--path", str(path)]
-    for name in ("columns", "components", "iterations", "memory"):
+def fitted(path: Path, k: int, memory: str) -> dict[str, Any]:
+    """A whole fit of this process: how long it took, and the peak of resident memory."""
+    began = time.perf_counter()
+    gm = mx.GaussianMixture(k, memory=memory, max_iter=2, random_state=0).fit(path)
+    spent = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": spent, "peak": peak, "height": gm.lower_bound_}
+
+
+def child(what: str, kind: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Work in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.stream", "--work", what, "--kind", kind]
+    for name in ("rows", "columns", "components", "rounds", "memory", "folder"):
         command += [f"--{name}", str(getattr(options, name))]
     environment = dict(os.environ)
     if options.threads:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = str(options.threads)
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
@@ -125,38 +138,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--components", type=int, default=32)
-    parser.add_argument("--iterations", type=int, default=2, help="beyond the first")
+    parser.add_argument("--rounds", type=int, default=5, help="iterations timed of each")
     parser.add_argument("--memory", default="500MB")
-    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=CACHE)
+    parser.add_argument("--only", choices=("passes", "fitted"), help="one half of it")
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--kind", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     d, k = options.columns, options.components
+    paths = prepare(options.rows, d, k, options.folder)
     if options.work:
-        answer = work(options.work, options.path, d, k, options.iterations, options.memory)
+        warnings.simplefilter("ignore")
+        if options.work == "passes":
+            answer = passes(paths, d, k, options.rounds, options.memory)
+        else:
+            answer = fitted(paths[options.kind], k, options.memory)
         print(json.dumps(answer))
         return
-    paths = prepare(options.rows, d, k, options.folder)
     print(f"{options.rows:,} rows, {d} columns (float32), {k} components, {options.memory}")
-    runs = [("memory", "npy"), ("streamed", "npy"), ("streamed", "parquet")]
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {run: [] for run in runs}
-    for _ in range(options.repeats):
-        for how, kind in runs:
-            found[how, kind].append(child(how, paths[kind], options))
-    base = float(np.median([one["each"] for one in found[runs[0]]]))
-    print(f"{'':18}  ns per row  speed  once (s)  peak memory  log-likelihood")
-    for how, kind in runs:
-        all_of = found[how, kind]
-        each = float(np.median([one["each"] for one in all_of]))
-        peak = max(one["peak"] for one in all_of)
-        once = float(np.median([one["once"] for one in all_of]))
-        label = "in memory" if how == "memory" else f"streamed {kind}"
-        print(
-            f"{label:18}  {each / options.rows * 1e9:10.1f}  {base / each:4.0%}  {once:8.1f}  "
-            f"{peak / 1e6:8.0f} MB  {all_of[0]['bound']:.12f}"
-        )
+    if options.only != "fitted":
+        found = child("passes", "", options)
+        held = np.array(found["seconds"]["memory"])
+        print("EM iterations by turns: ns per row (median), speed against memory (of each turn)")
+        for kind, seconds in found["seconds"].items():
+            each = np.array(seconds)
+            speed = held / each
+            print(
+                f"  {kind:8} {np.median(each) / options.rows * 1e9:7.1f}  {np.median(speed):5.0%}"
+                f"  ({speed.min():.0%} to {speed.max():.0%})  {found['heights'][kind]:.10f}"
+            )
+    if options.only != "passes":
+        print("whole fits of their own process, 2 iterations at most: peak of resident memory")
+        for kind in paths:
+            found = child("fitted", kind, options)
+            print(f"  {kind:8} {found['peak'] / 1e6:5.0f} MB in {found['seconds']:.0f} s")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from mixtura.fit.recover import sow
 from mixtura.sources import Rows
 from mixtura.sources.streamed import Streamed
 from mixtura.sources.streams import stream
+from tests.test_streams import OnDisk
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -178,7 +179,7 @@ def given(k, d, x):
 
 
 @pytest.mark.parametrize("precision", ["double", "mixed", "single"])
-@pytest.mark.parametrize("form", ["x.npy", "x.parquet", "mapped", "generator"])
+@pytest.mark.parametrize("form", ["x.npy", "x.parquet", "mapped", "generator", "lazy"])
 def test_fits_to_streams_are_those_of_memory(form, precision, large):
     folder, x = large
     how = {"max_iter": 8, "tol": 0.0, "precision": precision, **given(3, 4, x)}
@@ -186,6 +187,8 @@ def test_fits_to_streams_are_those_of_memory(form, precision, large):
     source = folder / form
     if form == "mapped":
         source = np.load(folder / "x.npy", mmap_mode="r")
+    if form == "lazy":
+        source = OnDisk(x)
     if form == "generator":
         source = (x[i : i + 30_000] for i in range(0, len(x), 30_000))
     found = mx.GaussianMixture(3, memory=TIGHT, **how).fit(source)

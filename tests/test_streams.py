@@ -47,6 +47,17 @@ def ipc_file(path, table, new, size=700):
         writer.write_table(table, max_chunksize=size)
 
 
+class OnDisk:
+    """Like an array of HDF5 or Zarr: slices of it are read, and it never is as a whole."""
+
+    def __init__(self, x):
+        self.x, self.shape, self.dtype = x, x.shape, x.dtype
+
+    def __getitem__(self, part):
+        assert part.stop - part.start < len(self.x) or part.stop == len(self.x)
+        return self.x[part]
+
+
 def sources(x, folder):
     """The same rows in every form: names -> functions that open them."""
     table = arrow_table(x)
@@ -73,6 +84,7 @@ def sources(x, folder):
         "mapped": lambda: stream(mapped),
         "mapped-columns": lambda: stream(np.load(folder / "f.npy", mmap_mode="r")),
         "strided": lambda: stream(np.repeat(x, 2, axis=0)[::2]),
+        "on disk": lambda: stream(OnDisk(x)),
         "open file": lambda: stream((folder / "c.npy").open("rb")),
         "list": lambda: stream(parts),
         "generator": lambda: stream(part for part in parts),
@@ -88,6 +100,7 @@ def sources(x, folder):
 FORMS = [
     *("c.npy", "f.npy", "records.npy", "t.parquet", "file.arrow", "stream.arrow", "t.feather"),
     *("t.csv", "t.csv.gz", "blank.txt", "mapped", "mapped-columns", "strided", "open file"),
+    "on disk",
     *("list", "generator", "frames", "record batches", "reader", "dataset", "ParquetFile"),
     "read_csv",
 ]
@@ -555,3 +568,37 @@ def test_amounts_of_memory():
     assert told_bytes(1.6e9) == "1.6 GB"
     assert 2**20 < free_memory() < 2**50
     assert Path("/proc/meminfo").exists() or free_memory()
+
+
+# ---- damaged files -------------------------------------------------------------------------------
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.95])
+@pytest.mark.parametrize("name", ["c.npy", "t.parquet", "file.arrow", "stream.arrow", "t.csv.gz"])
+def test_files_that_end_too_soon_are_refused(name, share, x, tmp_path):
+    sources(x, tmp_path)
+    path = tmp_path / name
+    os.truncate(path, int(share * path.stat().st_size))
+    refused(lambda: all_rows(stream(path), 500), name)
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "file.arrow", "stream.arrow", "t.feather"])
+def test_batches_that_cannot_be_read_are_refused(name, x, tmp_path, rng):
+    sources(x, tmp_path)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    told = 0
+    for _ in range(40):  # some hit numbers alone, which are then others
+        data = bytearray(whole)
+        at = int(rng.integers(16, len(data) - 64))
+        data[at : at + 48] = rng.bytes(48)
+        path.write_bytes(bytes(data))
+        try:
+            rows = stream(path)
+            for _ in range(2):
+                assert all_rows(rows, 500).shape == (rows.n, rows.d)
+        except InputError as error:
+            assert name in str(error)
+            told += 1
+    assert told or name == "file.arrow"
+    rows = None
+    path.write_bytes(whole)
+    holds_its_rows(stream(path), x)

@@ -33,7 +33,7 @@ def is_source(X: Any, memory: Any = None) -> bool:
     """Whether X is to be streamed, rather than an array or what becomes one.
 
     Paths, open files, iterators and iterables of batches are; with a budget of memory, mapped
-    arrays and those whose conversion would be a copy are too.
+    arrays, arrays on disk and those whose conversion would be a copy are too.
     """
     if isinstance(X, str | bytes | os.PathLike | Stream):
         return True
@@ -46,7 +46,9 @@ def is_source(X: Any, memory: Any = None) -> bool:
             return False
         return isinstance(X, np.memmap) or X.dtype not in (np.float32, np.float64)
     if any(hasattr(X, name) for name in ("__array__", "shape", "__array_interface__")):
-        return False
+        # Arrays on disk (HDF5, Zarr) are read slice by slice.
+        lazy = isinstance(getattr(X, "dtype", None), np.dtype) and len(X.shape) == 2
+        return memory is not None and lazy
     return any(hasattr(X, name) for name in ("__next__", "iter_batches", "to_batches")) or (
         hasattr(X, "__iter__") and not isinstance(X, dict | set | frozenset)
     )

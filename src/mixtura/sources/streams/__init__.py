@@ -43,7 +43,8 @@ def stream(
     source : path, open file, or iterable of batches
         An NPY, Parquet, Arrow (Feather), CSV or TSV file; arrays (b, d), data frames or Arrow
         record batches, one after the other; or what gives such (PyArrow's ``Dataset``,
-        ``ParquetFile`` and ``RecordBatchReader``, pandas' readers).
+        ``ParquetFile`` and ``RecordBatchReader``, pandas' readers); or an array that is mapped, or
+        of which slices are read (HDF5, Zarr).
     columns : sequence of str, optional
         By default all but the weights.
     weights : str, optional
@@ -77,10 +78,10 @@ def stream(
         kind = kind_of(path)
         how = {"folder": where} if kind == "text" else {}
         return KINDS[kind](path, columns, weights, **how)
-    if hasattr(source, "__array__") and hasattr(source, "dtype") and hasattr(source, "ndim"):
+    if isinstance(getattr(source, "dtype", None), np.dtype) and hasattr(source, "shape"):
         if columns is not None or weights is not None:
             raise InputError("expected no names of columns with an array, which has none")
-        return array_stream(source if isinstance(source, np.ndarray) else np.asarray(source))
+        return array_stream(source)
     if not hasattr(source, "__iter__") and not any(
         hasattr(source, method) for method in ("iter_batches", "to_batches")
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,12 @@ __all__ = ["ArrayStream", "array_stream"]
 
 
 class ArrayStream(Stream):
-    """An array (n, d) of numbers, whatever its type and layout."""
+    """An array (n, d) of numbers, whatever its type and layout; slices of it are taken."""
 
     ahead = False
 
-    def __init__(self, array: np.ndarray) -> None:
-        if array.ndim != 2 or array.dtype.kind not in "biuf" or not array.size:
+    def __init__(self, array: Any) -> None:
+        if len(array.shape) != 2 or array.dtype.kind not in "biuf" or 0 in array.shape:
             raise InputError(
                 f"expected an array of numbers (n, d), got shape {array.shape} of {array.dtype}"
             )
@@ -46,7 +47,7 @@ class ArrayStream(Stream):
         yield fill
 
 
-def array_stream(array: np.ndarray) -> Stream:
+def array_stream(array: Any) -> Stream:
     """An array as a stream: by reads where it is a mapped file, else piece by piece."""
     if isinstance(array, np.memmap):
         found = mapped_stream(array)
