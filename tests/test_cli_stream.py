@@ -144,14 +144,18 @@ def test_the_bar_is_drawn_on_terminals():
     assert "━━━ 60 of 120" not in out.getvalue() and "╌ 60 of 120 rows" in out.getvalue()
 
 
-def test_gaps_and_errors_are_held_unless_memory_was_asked_for(crowded):
+def test_gaps_are_streamed_and_errors_held(crowded):
     gaps = np.arange(N, dtype=float)
     gaps[77_777] = np.nan
     name = write("t.parquet", text=False, g=gaps + np.random.default_rng(0).normal(size=N))
     result = run("fit", name, "-k", 1, "--covariance", "diag", "--columns", "a,g")
-    assert "the table is read as a whole" in result.stderr and "missing: 1 of" in result.stdout
-    message = run("fit", name, "-k", 1, "--columns", "a,g", "--memory", "30MB", code=1).stderr
-    assert "missing cell" in message and "row 77,778, column g" in message
+    assert "read pass by pass" in result.stderr
+    assert "missing: 1 of 240,000 cells (<0.001%), in 1 row (g 1)" in result.stdout
+    result = run("fit", name, "-k", 1, "--covariance", "diag", "--columns", "g")
+    assert "the table is read as a whole" in result.stderr
+    assert "left out: 1 row without" in result.stdout
+    message = run("fit", name, "-k", 1, "--columns", "g", "--memory", "30MB", code=1).stderr
+    assert "in row 77,778" in message
     result = run("fit", name, "-k", 1, "--columns", "a,b", "--noise-columns", "w")
     assert "read as a whole" in result.stderr
     more = ("--noise-columns", "w", "--memory", "30MB")

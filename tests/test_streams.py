@@ -18,7 +18,7 @@ from pyarrow import csv, dataset, feather, ipc, parquet
 from mixtura.errors import InputError
 from mixtura.sources import Rows
 from mixtura.sources.budget import as_bytes, free_memory, told_bytes
-from mixtura.sources.gathering import MissingInStreamError, gathered
+from mixtura.sources.gathering import EmptyRowError, gathered
 from mixtura.sources.streamed import Streamed
 from mixtura.sources.streams import Stream, stream
 from mixtura.sources.streams.prefetch import buffers, prefetched
@@ -231,6 +231,27 @@ def gathers(gather, x, w):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+def test_moments_are_of_the_cells_that_are_there(weighted, x, w, rng):
+    x += 1e6
+    x[rng.random(x.shape) < 0.3] = np.nan
+    x[0, 1] = np.nan
+    x[np.isnan(x).all(axis=1), 0] = 1e6
+    v = w if weighted else np.ones(N)
+    for size in (13, 1000):
+        parts = ((x[i : i + size], v[i : i + size]) for i in range(0, N, size))
+        found = gathered(parts, "x", 3, 100, 0)
+        for j in range(3):
+            here = ~np.isnan(x[:, j])
+            mean = np.average(x[here, j] - 1e6, weights=v[here])
+            spread = np.average((x[here, j] - 1e6 - mean) ** 2, weights=v[here])
+            assert_allclose(found.mean[j], 1e6 + mean, rtol=1e-14)
+            assert_allclose(found.variance[j], spread, rtol=1e-11)
+            assert (found.low[j], found.high[j]) == (x[here, j].min(), x[here, j].max())
+        assert found.gaps.rows == np.isnan(x).any(axis=1).sum()
+        assert (found.gaps.cells == np.isnan(x).sum(axis=0)).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("offset", [0.0, 1e7])
 def test_moments_are_those_of_all_rows(weighted, offset, x, w):
     chosen = w if weighted else None
@@ -365,13 +386,28 @@ def test_quotes_may_hold_line_ends(tmp_path):
         assert (all_rows(found, 9999) == [(a, b) for a, _, b in rows]).all()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_cells_that_are_no_numbers_are_refused_with_their_place(bad, x, tmp_path):
+@pytest.mark.parametrize("bad", [-np.inf, np.inf])
+def test_infinite_cells_are_refused_with_their_place(bad, x, tmp_path):
     x[4321, 1] = bad
     parquet.write_table(arrow_table(x), tmp_path / "t.parquet")
     rows = stream(tmp_path / "t.parquet")
-    error = MissingInStreamError if np.isnan(bad) else InputError
-    refused(lambda: Streamed.of(rows, chunk=500, sample=50), "row 4,322, column b", error=error)
+    refused(lambda: Streamed.of(rows, chunk=500, sample=50), "row 4,322, column b")
+
+
+def test_rows_and_columns_of_nothing_are_refused(x, w, tmp_path):
+    x[4321] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    rows = stream(tmp_path / "x.npy")
+    gather = lambda: Streamed.of(rows, chunk=500, sample=50)  # noqa: E731
+    refused(gather, "in row 4,322", error=EmptyRowError)
+    w[4321] = 0
+    rows.weigh(w)
+    assert gather().measured
+    x[:, 1] = np.nan
+    parquet.write_table(arrow_table(x), tmp_path / "t.parquet")
+    rows = stream(tmp_path / "t.parquet")
+    rows.weigh(w)
+    refused(gather, "none in b;")
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])

@@ -128,11 +128,11 @@ def prepare_stream(
 ) -> Job | None:
     """The same of a table that is not held; None where it is to be.
 
-    That is one that fits into the memory; and, unless that was asked for, one with missing cells or
-    errors of measurement.
+    That is one that fits into the memory; and, unless that was asked for, one with errors of
+    measurement or rows without any value.
     """
     from mixtura.cli import streaming
-    from mixtura.sources.gathering import MissingInStreamError
+    from mixtura.sources.gathering import EmptyRowError
 
     allowed = streaming.budget(data, memory)
     if allowed is None:
@@ -146,10 +146,10 @@ def prepare_stream(
         found = streaming.arrived(
             data, allowed, counts, covariance, names, weights, seed, folder, quiet
         )
-    except MissingInStreamError:
+    except EmptyRowError:
         if memory is not None:
             raise
-        streaming.whole_instead("rows with missing cells are not read pass by pass", quiet)
+        streaming.whole_instead("rows without any value are not left out of a stream", quiet)
         return None
     if found is None:
         return None
@@ -271,7 +271,9 @@ def finish(job: Job, outcome: Outcome, asked: dict[str, Any]) -> tuple[dict[str,
         trace=outcome.trace,
     )
     if job.stream is not None:
-        info |= {"n_rows": job.n, "weight_sum": float(job.stream.total_weight)}
+        from mixtura.cli.streaming import facts
+
+        info |= facts(job.stream, job.picked.columns)
     return info, rest
 
 

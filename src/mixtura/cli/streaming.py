@@ -19,7 +19,7 @@ from mixtura.cli.voice import note
 from mixtura.errors import InputError
 from mixtura.sources.budget import SHARE, as_bytes, free_memory, told_bytes
 
-__all__ = ["Arrived", "arrived", "budget", "refuse_errors", "whole_instead"]
+__all__ = ["Arrived", "arrived", "budget", "facts", "refuse_errors", "whole_instead"]
 
 
 #: Bytes that a stream is given where a quarter of the free memory is less, up to half of it.
@@ -96,9 +96,9 @@ def arrived(
     from mixtura.cli.progress import watching
     from mixtura.fit.budget import plan
     from mixtura.fit.search import MOST
+    from mixtura.fit.streams import streamed
     from mixtura.sources import picking
     from mixtura.sources.blocks import blocks
-    from mixtura.sources.streamed import Streamed
     from mixtura.sources.streams import KINDS
     from mixtura.sources.tables import kind_of
 
@@ -123,7 +123,8 @@ def arrived(
             stream.close()
             return None
         stream.watch = lambda done: watcher.display.rows(done, stream.n)
-        rows = Streamed.of(stream, chunk=divided.chunk, sample=divided.sample, seed=seed)
+        k = counts if isinstance(counts, int) else 1
+        rows = streamed(stream, divided, k=k, seed=seed)
     _check(rows, columns, covariance, most)
     table = replace(first, columns=())
     picked = replace(picked, x=np.empty((0, len(columns))))
@@ -168,6 +169,22 @@ def _sample(rows: Any) -> Any:
     held = rows.held
     alike = held.weight is None or (held.weight == held.weight[0]).all()
     return Observations(held.x, None if alike else held.weight)
+
+
+def facts(rows: Any, columns: Sequence[str]) -> dict[str, Any]:
+    """What the record says of all rows of a stream."""
+    found: dict[str, Any] = {"n_rows": int(rows.n), "weight_sum": float(rows.total_weight)}
+    gaps = rows.summary.gaps
+    missing = None
+    if gaps is not None:
+        each = zip(columns, gaps.cells.tolist(), strict=True)
+        missing = {
+            "cells": int(gaps.cells.sum()),
+            "rows": int(gaps.rows),
+            "empty_rows": 0,
+            "columns": {name: int(count) for name, count in each if count},
+        }
+    return found | {"missing": missing}
 
 
 def refuse_errors(noise_columns: Any) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from mixtura.errors import InputError
 from mixtura.fit import ground
 from mixtura.fit.budget import plan
+from mixtura.fit.streams import streamed
 from mixtura.sources import Rows
 from mixtura.sources.budget import as_bytes, told_bytes, usual
 from mixtura.sources.rows import TOO_FAR, as_rows, as_weights, balanced
-from mixtura.sources.streamed import Streamed
 from mixtura.sources.streams import Stream, stream
 from mixtura.sources.tables import told
 from mixtura.typing import FloatArray
@@ -111,8 +111,7 @@ def arrive(
             "read them into an array"
         )
     seed = estimator._random_state().randint(np.iinfo(np.int32).max)
-    found = Streamed.of(rows, chunk=divided.chunk, sample=divided.sample, seed=seed)
-    return found, rows
+    return streamed(rows, divided, k=fixed, seed=seed), rows
 
 
 def _note_columns(estimator: Any, rows: Stream) -> None:

@@ -30,7 +30,7 @@ LEAST_CHUNK, MOST_CHUNK, CHUNK_BYTES = 1024, 1 << 20, 32 << 20
 #: Fewest and most rows of the sample, and rows that each component wants at least.
 LEAST_SAMPLE, MOST_SAMPLE, EACH = 2000, 250_000, 20
 #: Numbers of eight bytes that starts take for a row: copies of it, and others.
-START_COPIES, START_NUMBERS = 4, 16
+START_COPIES, START_NUMBERS = 6, 16
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,8 @@ def run_in(
         )
     how: dict[str, Any] = {"tol": tol, "step": step, "callback": callback}
     small = precision == "mixed" and rows.n * model.k < compiled.LEAST_WORK
-    measured = rows.channel is not None or rows.selection is not None
     coarse = PRECISIONS[precision]
-    if coarse is None or small or measured or not _within(rows, model.anchor):
+    if coarse is None or small or rows.measured or not _within(rows, model.anchor):
         model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
         return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
     model = replace(model, compute=np.dtype(coarse))

@@ -17,17 +17,34 @@ import numpy as np
 
 from mixtura.errors import InputError
 from mixtura.sources.rows import Rows
+from mixtura.sources.tables import told
 from mixtura.typing import FloatArray
 
-__all__ = ["MissingInStreamError", "Summary", "gathered"]
+__all__ = ["EmptyRowError", "Gaps", "Summary", "gathered"]
 
 
 #: Rows that are summed at a time.
 STEP = 16_384
 
 
-class MissingInStreamError(InputError):
-    """Missing cells in rows that are streamed."""
+class EmptyRowError(InputError):
+    """A row of a stream without any value."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gaps:
+    """How many cells are missing.
+
+    Attributes
+    ----------
+    cells : array (d,) of int
+        By column.
+    rows : int
+        Rows with any.
+    """
+
+    cells: FloatArray
+    rows: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +60,13 @@ class Summary:
     lightest : float
         The smallest positive weight.
     mean, variance, low, high : array (d,)
-        low and high over all rows.
+        Of the cells that are there; low and high over all rows.
     factor : float
         By which weights are multiplied to be of an ordinary size; the sums above are.
     sample : Rows
         A weighted sample of the rows that count; all of them where they are few.
+    gaps : Gaps, optional
+        None where no cell is missing.
     """
 
     n_present: int
@@ -59,6 +78,7 @@ class Summary:
     high: FloatArray
     factor: float
     sample: Rows
+    gaps: Gaps | None = None
 
 
 def gathered(
@@ -84,41 +104,34 @@ def gathered(
     Raises
     ------
     InputError
-        For cells that are missing or infinite, and weights that are none.
+        For infinite cells, rows and columns without any, and weights that are none.
     """
-    some = _Priorities(size, d, seed)
-    n = present = 0
+    some, moments = _Priorities(size, d, seed), _Moments(d)
+    n = present = holed = 0
     total, lightest = 0.0, np.inf
-    mean, squares, shift = np.zeros(d), np.zeros(d), np.zeros(d)
-    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    low, high, holes = np.full(d, np.inf), np.full(d, -np.inf), np.zeros(d, dtype=np.int64)
     weighted = False
     for x, weight in chunks:
-        low, high = np.minimum(low, x.min(axis=0)), np.maximum(high, x.max(axis=0))
-        if not (np.isfinite(low) & np.isfinite(high)).all():
-            raise _unusable(x, n, name, columns)
+        least, most = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+        if np.isinf(least).any() or np.isinf(most).any():
+            raise _infinite(x, n, name, columns)
+        low, high = np.fmin(low, least), np.fmax(high, most)
         if weight is not None:
             weighted = True
             _check(weight, n, name)
         for start in range(0, len(x), STEP):
             w = None if weight is None else weight[start : start + STEP]
-            some.add(x[start : start + STEP], w, n + start)
-            if n + start == 0:
-                shift = x[0].astype(np.float64)
-            part = x[start : start + STEP] - shift
-            mass = float(len(part)) if w is None else float(w.sum())
-            if not mass:
-                continue
-            centre = part.mean(axis=0) if w is None else w @ part / mass
-            part -= centre
-            # The mean of what is left is what rounding left of it.
-            rest = part.mean(axis=0) if w is None else w @ part / mass
-            part *= part
-            spread = (part.sum(axis=0) if w is None else w @ part) - mass * rest**2
-            centre, both = centre + rest, total + mass
-            delta = centre - mean
-            mean += delta * (mass / both)
-            squares += spread + delta**2 * (total * mass / both)
-            total = both
+            part = x[start : start + STEP]
+            gaps = np.isnan(part)
+            some.add(part, w, n + start)
+            if gaps.any():
+                _check_rows(gaps, w, n + start, name)
+                holes += gaps.sum(axis=0)
+                holed += int(gaps.any(axis=1).sum())
+                moments.add(part, w, gaps)
+            else:
+                moments.add(part, w)
+            total += float(len(part)) if w is None else float(w.sum())
         n += len(x)
         if weight is None:
             present += len(x)
@@ -131,6 +144,12 @@ def gathered(
             if n
             else f"expected rows in {name}, got none"
         )
+    if not (moments.mass > 0).all():
+        bare = [str(columns[j] if columns else j) for j in np.flatnonzero(~(moments.mass > 0))]
+        raise InputError(
+            f"expected at least one value in every column of {name}, got none in {told(bare)}; "
+            "leave such columns out"
+        )
     factor = _factor(total, present) if weighted else 1.0
     x, weight = some.kept()
     if len(x) < present:
@@ -140,13 +159,56 @@ def gathered(
         sample = Rows(x, weight * factor if weighted else None)
     lightest = factor * lightest if weighted else 1.0
     return Summary(
-        present, factor * total, lightest, shift + mean, squares / total, low, high, factor, sample
-    )
+        present, factor * total, lightest, moments.mean(), moments.variance(), low, high, factor,
+        sample, Gaps(holes, holed) if holed else None,
+    )  # fmt: skip
 
 
 def _factor(total: float, present: int) -> float:
     """As ``rows.balanced``: weights that average under 1e-3 or over 1e9 are only relative."""
     return 1.0 if 1e-3 <= total / present <= 1e9 else present / total
+
+
+class _Moments:
+    """Masses, means and sums of squares of columns, about the first cells."""
+
+    def __init__(self, d: int) -> None:
+        self.mass, self._mean, self._squares = np.zeros(d), np.zeros(d), np.zeros(d)
+        self._shift: FloatArray | None = None
+
+    def add(self, x: FloatArray, weight: FloatArray | None, gaps: FloatArray | None = None) -> None:
+        """More rows (b, d), of which some cells may be missing."""
+        if self._shift is None:
+            first = x[0] if gaps is None else x[np.argmin(gaps, axis=0), np.arange(x.shape[1])]
+            self._shift = np.nan_to_num(first.astype(np.float64))
+        part = x - self._shift
+        w = np.ones(len(x)) if weight is None else weight
+        mass: FloatArray = np.full(x.shape[1], w.sum())
+        if gaps is not None:
+            part[gaps] = 0.0
+            mass = w @ ~gaps
+        over = np.where(mass > 0, mass, 1.0)
+        centre = w @ part / over
+        part -= centre
+        if gaps is not None:
+            part[gaps] = 0.0
+        rest = w @ part / over  # what rounding left of the mean
+        part *= part
+        spread = w @ part - mass * rest**2
+        both = self.mass + mass
+        over = np.where(both > 0, both, 1.0)
+        delta = centre + rest - self._mean
+        self._mean = self._mean + delta * (mass / over)
+        self._squares = self._squares + spread + delta**2 * (self.mass * mass / over)
+        self.mass = both
+
+    def mean(self) -> FloatArray:
+        """Means (d,)."""
+        return self._mean if self._shift is None else self._shift + self._mean
+
+    def variance(self) -> FloatArray:
+        """Variances (d,)."""
+        return np.asarray(self._squares / self.mass)
 
 
 class _Priorities:
@@ -205,16 +267,22 @@ def _check(weight: FloatArray, before: int, name: str) -> None:
         )
 
 
-def _unusable(x: FloatArray, before: int, name: str, columns: tuple[str, ...] | None) -> InputError:
-    """Which cell is no number."""
-    i, j = (int(k) for k in np.argwhere(~np.isfinite(x))[0])
-    where = f"row {before + i + 1:,}, column {columns[j] if columns else j}"
-    if np.isnan(x[i, j]):
-        return MissingInStreamError(
-            f"expected whole rows from a stream, got a missing cell in {name} ({where}); rows with "
-            "missing cells are fitted in memory alone: read the table and pass the array, or drop "
-            "those rows"
+def _check_rows(gaps: FloatArray, weight: FloatArray | None, before: int, name: str) -> None:
+    empty = gaps.all(axis=1)
+    if weight is not None:
+        empty &= weight > 0
+    if empty.any():
+        raise EmptyRowError(
+            f"expected at least one value in every row of {name}, got none in row "
+            f"{before + int(np.argmax(empty)) + 1:,}; drop such rows, or give them a weight of 0: "
+            "they say nothing of the density"
         )
+
+
+def _infinite(x: FloatArray, before: int, name: str, columns: tuple[str, ...] | None) -> InputError:
+    """Which cell is no number."""
+    i, j = (int(k) for k in np.argwhere(np.isinf(x))[0])
     return InputError(
-        f"expected finite numbers in {name}, got {x[i, j]} in {where}; drop that row or mend it"
+        f"expected finite numbers in {name}, got {x[i, j]} in row {before + i + 1:,}, column "
+        f"{columns[j] if columns else j}; drop that row or mend it"
     )

@@ -97,6 +97,11 @@ class Rows:
         )
 
     @property
+    def measured(self) -> bool:
+        """Whether rows have gaps or noise, or were selected."""
+        return self.channel is not None or self.selection is not None
+
+    @property
     def n_numbers(self) -> float:
         """Numbers that the table holds, weighted as ``n_meant``."""
         share = 1.0 if self.channel is None else float(np.mean(self.channel.n_observed)) / self.d

@@ -18,7 +18,7 @@ __all__ = ["Streamed"]
 
 @dataclass(frozen=True, eq=False)
 class Streamed(Rows):
-    """Rows that are read again whenever they are needed.
+    """Rows that are read again whenever they are needed; cells may be missing (NaN).
 
     ``x`` has no rows, (0, d): it tells their type alone.
 
@@ -82,14 +82,26 @@ class Streamed(Rows):
         return self.summary.lightest
 
     @property
+    def measured(self) -> bool:
+        """Whether any cell is missing."""
+        return self.summary.gaps is not None
+
+    @property
+    def n_numbers(self) -> float:
+        """Numbers that the table holds."""
+        gaps = self.summary.gaps
+        missing = 0 if gaps is None else int(gaps.cells.sum())
+        return self.n_meant * (self.d - missing / self.n)
+
+    @property
     def held(self) -> Rows:
         """The sample."""
         return self.summary.sample
 
     @property
     def points(self) -> FloatArray:
-        """Rows of the sample."""
-        return self.held.x
+        """Whole rows of the sample."""
+        return self.held.points
 
     def mean(self) -> FloatArray:
         """Weighted mean of all rows (d,)."""
