@@ -170,6 +170,11 @@ def test_budgets_that_do_not_do_are_refused():
     assert not [one for one in os.listdir() if one.endswith("safetensors")]
 
 
+def test_pipes_are_refused_where_memory_is_asked_for(place):
+    os.mkfifo("pipe")
+    assert "only once" in run("fit", "pipe", "-k", 1, "--memory", "30MB", code=1).stderr
+
+
 def test_constant_and_copied_columns_are_refused_in_streams():
     x, _ = rows()
     for more, said in (({"k": np.ones(N)}, "constant"), ({"k": x[:, 0]}, "repeats")):

@@ -179,6 +179,17 @@ def test_other_types_come_as_float64_and_float32_stays(dtype, x, tmp_path):
     assert stream(tmp_path / "t.parquet").dtype == np.float32
 
 
+def test_text_from_a_pipe_is_read_once(x, tmp_path):
+    csv.write_csv(arrow_table(x), tmp_path / "t.csv")
+    os.mkfifo(tmp_path / "pipe")
+    text = (tmp_path / "t.csv").read_bytes()
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(text))
+    writer.start()
+    with stream(tmp_path / "pipe") as rows:
+        writer.join()
+        holds_its_rows(rows, x)
+
+
 def test_a_part_of_a_mapped_file_is_read_where_it_lies(x, tmp_path):
     np.save(tmp_path / "c.npy", x)
     mapped = np.load(tmp_path / "c.npy", mmap_mode="r")

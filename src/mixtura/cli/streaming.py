@@ -50,9 +50,14 @@ class Arrived:
 
 def budget(data: Path, memory: str | None) -> int | None:
     """Bytes within which a file is to be streamed; None where it is read as a whole."""
-    if memory is not None:
-        return as_bytes(memory)
     found = data.stat()
+    if memory is not None:
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(
+                f"expected a file with --memory, got {data}, which can be read only once; write it "
+                "to disk, or leave --memory out"
+            )
+        return as_bytes(memory)
     free = free_memory()
     if not stat.S_ISREG(found.st_mode) or found.st_size <= SHARE * free:
         return None

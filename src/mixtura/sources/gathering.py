@@ -1,11 +1,4 @@
-r"""What a fit must know of rows that are not held: moments, extremes, and a sample, in one pass.
-
-Moments stand about the first row, and those of chunks are merged about their means (Chan, Golub &
-LeVeque 1983), so that nothing cancels. The sample is a priority sample (Duffield, Lund & Thorup
-2007): with u uniform, the m rows of largest w / u are kept, and each stands for max(w, τ) rows, τ
-the largest priority not kept; sums over them are unbiased. Without weights that is a uniform draw.
-It depends on the rows and the seed, not on the chunks in which they come.
-"""
+"""What a fit must know of rows that are not held: moments, extremes, and a sample, in one pass."""
 
 from __future__ import annotations
 
@@ -16,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from mixtura.errors import InputError
+from mixtura.sources.moments import Moments
+from mixtura.sources.priority import STEP, Priorities
 from mixtura.sources.rows import Rows
 from mixtura.sources.tables import told
 from mixtura.typing import FloatArray
 
 __all__ = ["EmptyRowError", "Gaps", "Summary", "gathered"]
-
-
-#: Rows that are summed at a time.
-STEP = 16_384
 
 
 class EmptyRowError(InputError):
@@ -106,7 +97,7 @@ def gathered(
     InputError
         For infinite cells, rows and columns without any, and weights that are none.
     """
-    some, moments = _Priorities(size, d, seed), _Moments(d)
+    some, moments = Priorities(size, d, seed), Moments(d)
     n = present = holed = 0
     total, lightest = 0.0, np.inf
     low, high, holes = np.full(d, np.inf), np.full(d, -np.inf), np.zeros(d, dtype=np.int64)
@@ -167,94 +158,6 @@ def gathered(
 def _factor(total: float, present: int) -> float:
     """As ``rows.balanced``: weights that average under 1e-3 or over 1e9 are only relative."""
     return 1.0 if 1e-3 <= total / present <= 1e9 else present / total
-
-
-class _Moments:
-    """Masses, means and sums of squares of columns, about the first cells."""
-
-    def __init__(self, d: int) -> None:
-        self.mass, self._mean, self._squares = np.zeros(d), np.zeros(d), np.zeros(d)
-        self._shift: FloatArray | None = None
-
-    def add(self, x: FloatArray, weight: FloatArray | None, gaps: FloatArray | None = None) -> None:
-        """More rows (b, d), of which some cells may be missing."""
-        if self._shift is None:
-            first = x[0] if gaps is None else x[np.argmin(gaps, axis=0), np.arange(x.shape[1])]
-            self._shift = np.nan_to_num(first.astype(np.float64))
-        part = x - self._shift
-        w = np.ones(len(x)) if weight is None else weight
-        mass: FloatArray = np.full(x.shape[1], w.sum())
-        if gaps is not None:
-            part[gaps] = 0.0
-            mass = w @ ~gaps
-        over = np.where(mass > 0, mass, 1.0)
-        centre = w @ part / over
-        part -= centre
-        if gaps is not None:
-            part[gaps] = 0.0
-        rest = w @ part / over  # what rounding left of the mean
-        part *= part
-        spread = w @ part - mass * rest**2
-        both = self.mass + mass
-        over = np.where(both > 0, both, 1.0)
-        delta = centre + rest - self._mean
-        self._mean = self._mean + delta * (mass / over)
-        self._squares = self._squares + spread + delta**2 * (self.mass * mass / over)
-        self.mass = both
-
-    def mean(self) -> FloatArray:
-        """Means (d,)."""
-        return self._mean if self._shift is None else self._shift + self._mean
-
-    def variance(self) -> FloatArray:
-        """Variances (d,)."""
-        return np.asarray(self._squares / self.mass)
-
-
-class _Priorities:
-    """The rows of largest priority so far."""
-
-    def __init__(self, size: int, d: int, seed: Any) -> None:
-        self._size, self._rng = size, np.random.default_rng(seed)
-        self._parts: list[tuple[Any, ...]] = []
-        self._held, self._threshold = 0, 0.0
-
-    def add(self, x: FloatArray, weight: FloatArray | None, first: int) -> None:
-        """Rows from number ``first`` on."""
-        u = 1.0 - self._rng.random(len(x))  # in (0, 1]
-        priority = (1.0 if weight is None else weight) / u
-        chosen = np.flatnonzero(priority > self._threshold)
-        if not len(chosen):
-            return
-        w = np.ones(len(chosen)) if weight is None else weight[chosen]
-        self._parts.append((priority[chosen], chosen + first, x[chosen], w))
-        self._held += len(chosen)
-        if self._held > self._size + max(self._size // 4, STEP):
-            self._prune()
-
-    def _prune(self) -> None:
-        """Keep the largest, and the next one, whose priority is the threshold."""
-        priority, place, x, w = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        if len(priority) > self._size + 1:
-            at = len(priority) - self._size - 1
-            keep = np.argpartition(priority, at)[at:]
-            priority, place, x, w = priority[keep], place[keep], x[keep], w[keep]
-            self._threshold = float(priority.min())
-            # Equal to the threshold, it would be lost to the next comparison: it stays here.
-        self._parts, self._held = [(priority, place, x, w)], len(priority)
-
-    def kept(self) -> tuple[FloatArray, FloatArray]:
-        """Rows in the order in which they came, and how many each stands for."""
-        self._prune()
-        priority, place, x, w = self._parts[0]
-        if len(priority) <= self._size:
-            order = np.argsort(place)
-            return x[order], w[order]
-        last = int(np.argmin(priority))
-        threshold = float(priority[last])
-        order = np.argsort(place)
-        order = order[order != last]
-        return x[order], np.maximum(w[order], threshold)
 
 
 def _check(weight: FloatArray, before: int, name: str) -> None:

@@ -13,7 +13,7 @@ from mixtura.errors import InputError
 from mixtura.sources.streams.arrays import array_stream
 from mixtura.sources.streams.batches import iterated
 from mixtura.sources.streams.columnar import arrow_stream, parquet_stream
-from mixtura.sources.streams.raw import npy_stream
+from mixtura.sources.streams.npy import npy_stream
 from mixtura.sources.streams.stream import Stream
 from mixtura.sources.streams.text import text_stream
 from mixtura.sources.tables import kind_of

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixtura.errors import InputError
 from mixtura.sources.streams.prefetch import Fill
-from mixtura.sources.streams.raw import mapped_stream
+from mixtura.sources.streams.raw import RawStream
 from mixtura.sources.streams.stream import Stream
 from mixtura.typing import FloatArray
 
-__all__ = ["ArrayStream", "array_stream"]
+__all__ = ["ArrayStream", "array_stream", "mapped_stream"]
 
 
 class ArrayStream(Stream):
@@ -54,3 +55,26 @@ def array_stream(array: Any) -> Stream:
         if found is not None:
             return found
     return ArrayStream(array)
+
+
+def mapped_stream(array: np.memmap[Any, Any]) -> RawStream | None:
+    """A mapped array that is a part of its file as it lies there; None for other views."""
+    root: Any = array
+    while isinstance(root.base, np.memmap):
+        root = root.base
+    if array.ndim != 2 or array.dtype.names or root.mode == "c" or root.filename is None:
+        return None  # what was written to a copy is not in the file
+    if not (array.flags.c_contiguous or array.flags.f_contiguous):
+        return None
+    start = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    if not 0 <= start <= root.nbytes - array.nbytes:
+        return None
+    if root.mode in ("r+", "w+"):
+        root.flush()
+    return RawStream(
+        Path(root.filename),
+        array.dtype,
+        (int(array.shape[0]), int(array.shape[1])),
+        offset=int(root.offset) + start,
+        by_column=not array.flags.c_contiguous,
+    )

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from mixtura.errors import InputError
-from mixtura.sources.streams.pieces import numbers, poured
+from mixtura.sources.streams.pieces import poured
 from mixtura.sources.streams.prefetch import Fill
 from mixtura.sources.streams.spill import spilled
-from mixtura.sources.streams.stream import Stream, chosen
+from mixtura.sources.streams.stream import Stream
+from mixtura.sources.streams.tabular import as_numbers
 from mixtura.typing import FloatArray
 
 __all__ = ["BatchStream", "iterated"]
@@ -117,7 +118,7 @@ def _read(
     first: Any = None
     for i, batch in enumerate(batches):
         try:
-            x, w, names = _one(batch, columns, weight, source)
+            x, w, names = as_numbers(batch, columns, weight, source)
         except InputError:
             raise
         except (TypeError, ValueError) as error:
@@ -134,48 +135,3 @@ def _read(
                 f"batch {i}"
             )
         yield x, w, names
-
-
-def _one(
-    batch: Any, columns: Any, weight: str | None, source: str
-) -> tuple[FloatArray, FloatArray | None, tuple[str, ...] | None]:
-    names: list[str] | None = None
-    if hasattr(batch, "schema") and hasattr(batch, "column"):  # an Arrow batch or table
-        names = [str(one) for one in batch.schema.names]
-        take: Any = lambda name: numbers(batch.column(name), name, source)  # noqa: E731
-    elif hasattr(batch, "columns") and hasattr(batch, "__getitem__"):  # a data frame
-        names = [str(one) for one in batch.columns]
-        take = lambda name: _vector(batch[batch.columns[names.index(name)]], name, source)  # noqa: E731
-    if names is not None:
-        taken = chosen(source, names, columns, weight)
-        found = [take(name) for name in taken]
-        single = all(one.dtype == np.float32 for one in found)
-        x = np.empty((len(found[0]), len(found)), dtype=np.float32 if single else np.float64)
-        for j, one in enumerate(found):
-            x[:, j] = one
-        w = None if weight is None else np.asarray(take(weight), dtype=np.float64)
-        return x, w, tuple(taken)
-    if weight is not None or columns is not None:
-        raise InputError(
-            f"expected batches with names of columns from {source}, got {type(batch).__name__}; "
-            "pass sample_weight as an array"
-        )
-    x = np.asarray(batch)
-    if x.dtype.kind not in "biuf" or x.ndim != 2 or not x.shape[1]:
-        raise InputError(
-            f"expected batches of numbers (b, d) from {source}, got an array of shape {x.shape} "
-            f"and type {x.dtype}"
-        )
-    if x.dtype not in (np.float32, np.float64):
-        x = x.astype(np.float64)
-    return x, None, None
-
-
-def _vector(column: Any, name: str, source: str) -> FloatArray:
-    values = np.asarray(column)
-    if values.dtype.kind not in "biuf":
-        raise InputError(
-            f"expected numbers in column {name!r} of {source}, got {values.dtype}; leave it out or "
-            "turn it into numbers"
-        )
-    return values if values.dtype == np.float32 else values.astype(np.float64)

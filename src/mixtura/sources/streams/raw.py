@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from mixtura.errors import InputError
-from mixtura.sources import npy
 from mixtura.sources.streams.identity import Identity
 from mixtura.sources.streams.prefetch import Fill
 from mixtura.sources.streams.stream import Stream, chosen
 from mixtura.typing import FloatArray
 
-__all__ = ["RawStream", "mapped_stream", "npy_stream"]
+__all__ = ["RawStream"]
 
 #: Bytes of the small buffer.
 STAGE = 1 << 20
@@ -196,47 +195,3 @@ class RawStream(Stream):
         """See ``Stream``."""
         if self._file is not None:
             self._file.close()
-
-
-def npy_stream(path: Path, columns: Any = None, weight: str | None = None) -> RawStream:
-    """An NPY file; a structured array's fields are its columns."""
-    array = npy.mapped(path)
-    if array.dtype.names is not None and array.ndim == 1:
-        shape = (len(array), len(array.dtype.names))
-    elif array.ndim == 1:
-        shape = (len(array), 1)
-    else:
-        shape = (int(array.shape[0]), int(array.shape[1]))
-    by_column = array.ndim == 2 and array.flags.f_contiguous and not array.flags.c_contiguous
-    return RawStream(
-        path,
-        array.dtype,
-        shape,
-        offset=int(array.offset),
-        by_column=by_column,
-        columns=columns,
-        weight=weight,
-    )
-
-
-def mapped_stream(array: np.memmap[Any, Any]) -> RawStream | None:
-    """A mapped array that is a part of its file as it lies there; None for other views."""
-    root: Any = array
-    while isinstance(root.base, np.memmap):
-        root = root.base
-    if array.ndim != 2 or array.dtype.names or root.mode == "c" or root.filename is None:
-        return None  # what was written to a copy is not in the file
-    if not (array.flags.c_contiguous or array.flags.f_contiguous):
-        return None
-    start = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    if not 0 <= start <= root.nbytes - array.nbytes:
-        return None
-    if root.mode in ("r+", "w+"):
-        root.flush()
-    return RawStream(
-        Path(root.filename),
-        array.dtype,
-        (int(array.shape[0]), int(array.shape[1])),
-        offset=int(root.offset) + start,
-        by_column=not array.flags.c_contiguous,
-    )
