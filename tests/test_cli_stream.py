@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 from pyarrow import csv as arrow_csv
 from pyarrow import feather, parquet
+from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 import mixtura as mx
@@ -26,6 +27,13 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Budgets hold a batch for every thread: the same number of them on any machine."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture

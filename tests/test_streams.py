@@ -225,6 +225,11 @@ def test_columns_and_weights_are_found_by_name(name, x, w, tmp_path):
         stream(tmp_path / name, columns=["A"])
 
 
+def test_the_index_of_a_data_frame_is_no_column(x, tmp_path):
+    pd.DataFrame(x, columns=list("abc"), index=np.arange(N) + 7).to_parquet(tmp_path / "t.parquet")
+    assert stream(tmp_path / "t.parquet").columns == ("a", "b", "c")
+
+
 # ---- what is gathered in one pass ----------------------------------------------------------------
 def gathers(gather, x, w):
     """Law: moments and extremes are those of all rows, whatever the chunks."""

@@ -58,8 +58,8 @@ class Streamed(Rows):
             stream.dtype = np.dtype(np.float64)  # as ``as_rows``: squares would overflow
             held = replace(found.sample, x=found.sample.x.astype(np.float64))
             found = replace(found, sample=held)
-        return cls(np.empty((0, stream.d), dtype=stream.dtype), None, None, None, None, None, None,
-                   None, None, stream, found, chunk)  # fmt: skip
+        none = np.empty((0, stream.d), dtype=stream.dtype)
+        return cls(none, stream=stream, summary=found, chunk=chunk)
 
     @property
     def n(self) -> int:

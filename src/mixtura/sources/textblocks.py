@@ -24,7 +24,7 @@ from mixtura.sources.tables import Table
 __all__ = ["BLOCK", "text_blocks"]
 
 #: Bytes of text in a block, and those beyond which a quotation was never closed.
-BLOCK, UNCLOSED = 8 << 20, 64 << 20
+BLOCK, UNCLOSED = 4 << 20, 64 << 20
 
 
 def text_blocks(path: Path, size: int = BLOCK) -> Iterator[Table]:

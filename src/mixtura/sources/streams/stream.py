@@ -6,6 +6,7 @@ Each kind of source is a file beside this one, which says in ``reading`` how a b
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
@@ -22,6 +23,8 @@ from mixtura.typing import FloatArray
 
 __all__ = ["Stream", "chosen"]
 
+#: Names that pandas gives to the index of a data frame in a file.
+INDEX = re.compile(r"__index_level_\d+__")
 #: Bytes of a chunk where all rows are read.
 WHOLE = 4 << 20
 
@@ -141,7 +144,7 @@ class Stream(ABC):
 
 
 def chosen(name: str, names: Any, columns: Any, weight: str | None) -> list[str]:
-    """Which columns of a source are rows: those asked for, or all but the weights.
+    """Which columns of a source are rows: those asked for, or all but the weights and an index.
 
     Raises
     ------
@@ -154,7 +157,10 @@ def chosen(name: str, names: Any, columns: Any, weight: str | None) -> list[str]
                 f"expected a column of {name}, got {one!r}; "
                 + (near(str(one), names) or f"its columns are {told(names)}")
             )
-    taken = [str(one) for one in names if one != weight] if columns is None else list(columns)
+    if columns is None:
+        taken = [str(one) for one in names if one != weight and not INDEX.fullmatch(str(one))]
+    else:
+        taken = list(columns)
     if len(set(taken)) < len(taken) or weight in taken:
         raise InputError(f"expected every column of {name} once, got {told(taken)}")
     if not taken:
