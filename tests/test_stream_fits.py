@@ -264,6 +264,15 @@ def test_a_file_that_fits_is_fitted_as_an_array(large):
     assert_allclose(found.means_, mx.GaussianMixture(2, **how).fit(holes).means_)
 
 
+def test_accelerated_fits_begin_on_the_sample(large):
+    folder, x = large
+    how = {"tol": 1e-6, "max_iter": 500, **given(3, 4, x)}
+    plain = mx.GaussianMixture(3, **how).fit(x)
+    found = mx.GaussianMixture(3, memory=TIGHT, accelerate=True, **how).fit(folder / "x.npy")
+    assert found.converged_ and found.lower_bound_ > plain.lower_bound_ - 1e-4
+    assert (np.diff(found.trace_) > -1e-9).all()
+
+
 @pytest.mark.parametrize("precision", ["double", "mixed"])
 def test_missing_cells_are_fitted_as_in_memory(precision, large, tmp_path, rng):
     _, x = large

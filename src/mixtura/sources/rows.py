@@ -124,7 +124,7 @@ class Rows:
 
     def batch(self, start: int, stop: int) -> Rows:
         """Rows start … stop − 1, in memory order: copied only where the table's is another."""
-        return self._cut(slice(start, stop))
+        return replace(self._cut(slice(start, stop)), table=self.n_table)
 
     def part(self, i: int, of: int) -> Rows:
         """Row i and every row at a distance of a multiple of ``of``."""
@@ -137,7 +137,7 @@ class Rows:
             if (value := getattr(self, name)) is not None
         }
         x = np.ascontiguousarray(self.x[cut])
-        return replace(self, x=x, ground=None, table=self.n_table, **pick)
+        return replace(self, x=x, ground=None, table=None, **pick)
 
     def batches(self, size: int) -> Iterator[Rows]:
         """Consecutive batches of at most ``size`` rows."""
