@@ -1,5 +1,7 @@
 """Fits to streams: the answers of memory, whatever the chunks, in memory that does not grow."""
 
+import subprocess
+import sys
 import tracemalloc
 import warnings
 from dataclasses import replace
@@ -496,3 +498,37 @@ def test_rows_beyond_float32_are_computed_in_float64(tmp_path):
     np.save(tmp_path / "x.npy", x)
     rows = Streamed.of(stream(tmp_path / "x.npy"), chunk=50_000, sample=1000)
     assert rows.x.dtype == np.float64 and next(rows.chunks()).x.dtype == np.float64
+
+
+# ---- around it -----------------------------------------------------------------------------------
+def test_npy_files_and_arrays_need_no_pyarrow(tmp_path):
+    np.save(tmp_path / "x.npy", groups(500)[0])
+    code = (
+        "import sys\n"
+        "class None_:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name.startswith('pyarrow'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, None_())\n"
+        "import mixtura as mx\n"
+        "gm = mx.GaussianMixture(2).fit(sys.argv[1])\n"
+        "assert gm.score(sys.argv[1]) < 0\n"
+        "try: gm.fit(sys.argv[2])\n"
+        "except mx.MixturaError as error: print(error)"
+    )
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n", encoding="utf8")
+    command = [sys.executable, "-c", code, str(tmp_path / "x.npy"), str(tmp_path / "t.csv")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "mixtura[cli]" in done.stdout
+
+
+def test_the_benchmark_times_the_same_iterations(tmp_path):
+    from benchmarks.stream import passes, prepare
+
+    paths = prepare(4000, 3, 4, tmp_path)
+    found = passes(paths, 3, 4, 2, "100MB")
+    assert set(found["seconds"]) == {"memory", "npy", "parquet"}
+    assert all(len(seconds) == 2 for seconds in found["seconds"].values())
+    assert_allclose(list(found["heights"].values()), found["heights"]["memory"], rtol=1e-12)
+    assert (
+        parquet.read_table(paths["parquet"]).to_pandas().to_numpy() == np.load(paths["npy"])
+    ).all()
