@@ -220,7 +220,8 @@ def parts_are_the_whole(score, name, out, monkeypatch):
     """Law: a table in parts is scored as at once, to the byte."""
     whole = score(name, out)
     monkeypatch.setattr("mixtura.cli.score.LARGE", 1000)
-    monkeypatch.setattr("mixtura.sources.blocks.blocks.__defaults__", (7000, 1 << 18))
+    monkeypatch.setattr("mixtura.cli.score.ROWS", 7000)
+    monkeypatch.setattr("mixtura.cli.score.TEXT", 1 << 18)
     assert score(name, out) == whole
 
 
@@ -271,7 +272,8 @@ def test_kinds_of_columns_suit_all_parts(model, monkeypatch):
     empty = [""] * (n - 1) + ["3"]
     write("t.csv", n, late=pa.array(late), words=pa.array(words), empty=pa.array(empty))
     monkeypatch.setattr("mixtura.cli.score.LARGE", 1000)
-    monkeypatch.setattr("mixtura.sources.blocks.blocks.__defaults__", (7000, 1 << 18))
+    monkeypatch.setattr("mixtura.cli.score.ROWS", 7000)
+    monkeypatch.setattr("mixtura.cli.score.TEXT", 1 << 18)
     run("score", model, "t.csv", "-o", "o.parquet")
     found = parquet.read_table("o.parquet")
     kinds = {name: str(found.schema.field(name).type) for name in ("late", "words", "empty", "id")}
@@ -284,7 +286,8 @@ def test_a_score_that_fails_late_leaves_nothing(model, monkeypatch):
     with open("t.csv", "a", encoding="utf8") as file:
         file.write("1,oops,2,3,4,u\n")
     monkeypatch.setattr("mixtura.cli.score.LARGE", 1000)
-    monkeypatch.setattr("mixtura.sources.blocks.blocks.__defaults__", (7000, 1 << 18))
+    monkeypatch.setattr("mixtura.cli.score.ROWS", 7000)
+    monkeypatch.setattr("mixtura.cli.score.TEXT", 1 << 18)
     before = sorted(os.listdir())
     message = run("score", model, "t.csv", "-o", "o.csv", code=1).stderr
     assert "'a'" in message and "oops" in message

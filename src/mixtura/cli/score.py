@@ -20,8 +20,9 @@ __all__ = ["score"]
 
 #: Rows scored at a time, and numbers held at a time in responsibilities.
 BATCH, NUMBERS = 65_536, 8_000_000
-#: Bytes of a file beyond which it is read, scored and written part by part.
-LARGE = 16 << 20
+#: Bytes of a file beyond which it is read, scored and written part by part; rows of a part, or
+#: bytes of text. Rows with gaps are held against draws of their own in each.
+LARGE, ROWS, TEXT = 16 << 20, 131_072, 16 << 20
 
 
 def score(
@@ -106,7 +107,7 @@ def _parts(data: Path) -> Iterator[Any]:
     from mixtura.sources import blocks, tables
 
     if data.is_file() and data.stat().st_size > LARGE:
-        yield from blocks.blocks(data)
+        yield from blocks.blocks(data, ROWS, TEXT)
     else:
         yield tables.read(data)
 
