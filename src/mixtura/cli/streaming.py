@@ -104,7 +104,7 @@ def arrived(
     from mixtura.fit.streams import streamed
     from mixtura.sources import picking
     from mixtura.sources.blocks import blocks
-    from mixtura.sources.streams import KINDS
+    from mixtura.sources.streams import kind as kind_named
     from mixtura.sources.tables import kind_of
 
     kind = kind_of(data)
@@ -122,7 +122,7 @@ def arrived(
         if kind == "text":
             how["folder"], how["size"] = folder, int(np.clip(memory // 16, 2**18, 2**23))
             how["watch"] = lambda done: watcher.display.rows(done, None)
-        stream = KINDS[kind](data, columns, weights, **how)
+        stream = kind_named(kind)(data, columns, weights, **how)
         divided = plan(stream, memory, most)
         if divided.whole:
             stream.close()

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixtura.errors import InputError
-from mixtura.sources.streams.arrays import array_stream
-from mixtura.sources.streams.batches import iterated
-from mixtura.sources.streams.columnar import arrow_stream, parquet_stream
-from mixtura.sources.streams.npy import npy_stream
 from mixtura.sources.streams.stream import Stream
-from mixtura.sources.streams.text import text_stream
 from mixtura.sources.tables import kind_of
 
-__all__ = ["KINDS", "Stream", "array_stream", "iterated", "stream"]
+__all__ = ["KINDS", "Stream", "kind", "stream"]
 
-#: Kinds of files -> (path, columns, weight) -> streams.
-KINDS: dict[str, Callable[..., Stream]] = {
-    "npy": npy_stream,
-    "parquet": parquet_stream,
-    "arrow": arrow_stream,
-    "text": text_stream,
+#: Kinds of files -> modules of this folder, and in them (path, columns, weight) -> stream.
+KINDS: dict[str, str] = {
+    "npy": "npy.npy_stream",
+    "parquet": "columnar.parquet_stream",
+    "arrow": "columnar.arrow_stream",
+    "text": "text.text_stream",
 }
+
+
+def kind(name: str) -> Callable[..., Stream]:
+    """What opens files of a kind, imported when it is asked for."""
+    module, function = KINDS[name].split(".")
+    return getattr(import_module(f"{__name__}.{module}"), function)  # type: ignore[no-any-return]
 
 
 def stream(
@@ -75,12 +77,14 @@ def stream(
         source = _path_of(source)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        kind = kind_of(path)
-        how = {"folder": where} if kind == "text" else {}
-        return KINDS[kind](path, columns, weights, **how)
+        found = kind_of(path)
+        how = {"folder": where} if found == "text" else {}
+        return kind(found)(path, columns, weights, **how)
     if isinstance(getattr(source, "dtype", None), np.dtype) and hasattr(source, "shape"):
         if columns is not None or weights is not None:
             raise InputError("expected no names of columns with an array, which has none")
+        from mixtura.sources.streams.arrays import array_stream
+
         return array_stream(source)
     if not hasattr(source, "__iter__") and not any(
         hasattr(source, method) for method in ("iter_batches", "to_batches")
@@ -89,6 +93,8 @@ def stream(
             "expected a path or an iterable of batches (arrays, data frames, Arrow batches), got "
             f"{type(source).__name__}"
         )
+    from mixtura.sources.streams.batches import iterated
+
     return iterated(source, columns, weights, where)
 
 
