@@ -29,6 +29,7 @@ from mixtura.mixture import (
     sliced_wasserstein,
     wasserstein,
 )
+from mixtura.sources.streams import stream
 
 __version__ = "0.1.0"
 __all__ = [
@@ -56,5 +57,6 @@ __all__ = [
     "plot",
     "save",
     "sliced_wasserstein",
+    "stream",
     "wasserstein",
 ]

@@ -14,7 +14,12 @@ __all__ = ["model_columns", "model_names"]
 
 
 def model_columns(
-    mixture: Any, table: Any, *, missing: bool = False, skip: Sequence[str] = ()
+    mixture: Any,
+    table: Any,
+    *,
+    missing: bool = False,
+    skip: Sequence[str] = (),
+    names: Sequence[str] | None = None,
 ) -> Any:
     """The model's columns of a table (n, d).
 
@@ -27,6 +32,8 @@ def model_columns(
         Whether cells may be missing; they are NaN then.
     skip : sequence of str
         Columns used otherwise (weights), which a model without names does not take.
+    names : sequence of str, optional
+        What ``model_names`` said of the table, or of its first rows.
 
     Raises
     ------
@@ -34,7 +41,7 @@ def model_columns(
         Columns that are not there or not numbers, cells that are infinite or may not be missing.
     """
     if mixture.columns is None:
-        names = model_names(mixture, table, missing=missing, skip=skip)
+        names = names or model_names(mixture, table, missing=missing, skip=skip)
         return picking.pick(table, names, choosable=False, missing=missing).x
     lacking = [name for name in mixture.columns if name not in table.names]
     if lacking:

@@ -6,7 +6,7 @@ Text output keeps every cell as it came; columnar output has numbers where the t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,50 @@ from mixtura.sources.cells import cells, given_cells
 from mixtura.sources.columnar import arrow
 from mixtura.sources.tables import Table, told
 
-__all__ = ["as_arrow", "as_text", "check_added", "filled", "whole", "with_columns"]
+__all__ = ["as_arrow", "as_text", "check_added", "filled", "kinds", "whole", "with_columns"]
 
 
-def whole(table: Table, *, columnar: bool) -> Any:
-    """A table as a ``pyarrow.Table``, its columns as they are to be written."""
+def kinds(first: Table, parts: Iterable[Table]) -> dict[str, Any] | None:
+    """What columns of text become in a file that keeps columns of numbers, where a table comes in
+    parts: what suits all of them.
+
+    None where they are not text.
+    """
+    import pyarrow as pa
+
+    if first.kind != "text":
+        return None
+    order = [None, pa.int64(), pa.float64(), pa.string()]
+    found = dict.fromkeys(first.names, 0)
+    for table in parts:
+        for name, column in zip(table.names, table.columns, strict=True):
+            if found[name] < 3 and given_cells(column).null_count < len(column):
+                kind = as_arrow(column, typed=True).type
+                found[name] = max(found[name], order.index(kind) if kind in order else 3)
+    return {name: order[place or 3] for name, place in found.items()}
+
+
+def whole(table: Table, *, columnar: bool, kinds: dict[str, Any] | None = None) -> Any:
+    """A table as a ``pyarrow.Table``, its columns as they are to be written.
+
+    ``kinds`` are those of the columns of the whole table, where this is a part of it.
+    """
     pa = arrow("writing tables")
+    if kinds is not None:
+        made = {
+            name: column if pa.types.is_string(kinds[name]) else _cast(column, kinds[name])
+            for name, column in zip(table.names, table.columns, strict=True)
+        }
+        return pa.table(made)
     typed = table.kind == "text" and columnar
     columns = [as_arrow(column, typed=typed) for column in table.columns]
     return pa.table(dict(zip(table.names, columns, strict=True)))
+
+
+def _cast(column: Any, kind: Any) -> Any:
+    from pyarrow import compute
+
+    return compute.cast(given_cells(column), kind)
 
 
 def as_arrow(column: Any, *, typed: bool) -> Any:

@@ -87,6 +87,16 @@ def fit(
             callback=options.precision,
         ),
     ] = "mixed",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory that the fit may take, such as 500MB: a larger table is read pass by pass "
+            "\\[default: tables beyond a quarter of the free memory are, within that].",
+            metavar="SIZE",
+            callback=options.memory,
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the random starts.", metavar="N", min=0, max=2**31)
     ] = 0,
@@ -127,6 +137,9 @@ def fit(
     and rows without any are left out. Columns named with --noise-columns hold standard deviations
     (not variances) of the values' errors; the mixture is then that of the values without errors.
 
+    A table that is large against the free memory is read pass by pass, and CSV once, to a temporary
+    file of numbers beside the model.
+
     [bold]Examples[/bold]
 
     \b
@@ -136,6 +149,7 @@ def fit(
       mixtura fit data.csv --covariance EEE,VEV,VVV,lowrank --rank auto
       mixtura fit data.csv --columns height,weight --weights survey_weight
       mixtura fit stars.csv --columns pmRA,pmDE --noise-columns e_pmRA,e_pmDE
+      mixtura fit large.parquet --components 32 --memory 500MB
       mixtura fit data.npy --components 5 --json --quiet > summary.json
     """
     names = options.names(columns)
@@ -167,9 +181,13 @@ def fit(
     if report is not None:
         check_target("--report", report, [("the data", data), ("the model", model)])
         check_extras()
-    job = fitting.prepare(
-        data, options.components(components), covariance, factors, names, weights, quiet, errors
-    )
+    counts = options.components(components)
+    job = fitting.prepare_stream(
+        data, memory, counts, covariance, factors, names, weights, seed, model.resolve().parent,
+        quiet, errors,
+    )  # fmt: skip
+    if job is None:
+        job = fitting.prepare(data, counts, covariance, factors, names, weights, quiet, errors)
     outcome = fitting.search(job, covariance, factors, seed, quiet, precision)
     info, rest = fitting.finish(
         job, outcome, {"components": components, "covariance": covariance, "rank": factors,
@@ -236,7 +254,7 @@ def _print(
 
     d = len(job.picked.columns)
     weighed = f", weighted by {info['weights_column']}" if info["weights_column"] else ""
-    say(f"{job.table.source}: {job.rows.n:,} rows, {d:,} column{'s' * (d != 1)}{weighed}")
+    say(f"{job.table.source}: {job.n:,} rows, {d:,} column{'s' * (d != 1)}{weighed}")
     say(*measuring.said(info), *summary.headline(outcome.mixture, info))
     if table := summary.bic_table(info):
         say("", *table)

@@ -17,7 +17,7 @@ from mixtura.cli.voice import note
 #: Share of the greatest weight below which a row is lost in the rounding of sums.
 LIGHT = 1e-15
 
-__all__ = ["Job", "Outcome", "finish", "prepare", "save", "search"]
+__all__ = ["Job", "Outcome", "finish", "prepare", "prepare_stream", "save", "search"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,12 @@ class Job:
     counts: Any
     notes: list[str]
     errors: dict[str, str]
+    stream: Any = None
+
+    @property
+    def n(self) -> int:
+        """Rows of the table that are fitted."""
+        return int(self.rows.n if self.stream is None else self.stream.n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,18 +89,73 @@ def prepare(
     if isinstance(counts, list) and counts[-1] > n:
         notes.append(f"{n} rows allow at most {n} components: larger numbers were not tried")
         counts = [count for count in counts if count <= n]
+    _check_rank(rank, d)
+    _say(notes, picked, quiet)
+    return Job(table, picked, rows, counts, notes, errors)
+
+
+def _check_rank(rank: int | str | None, d: int) -> None:
+    from mixtura.errors import InputError
+
     if isinstance(rank, int) and rank >= d:
         raise InputError(
             f"expected a rank smaller than the number of columns ({d}), got {rank}; "
             + (f"ask for at most --rank {d - 1}" if d > 1 else "leave --rank out")
         )
+
+
+def _say(notes: list[str], picked: Any, quiet: bool) -> None:
     for text in notes:
         note(text, quiet=quiet)
     if picked.left_out:
         from mixtura.cli.summary import left_out
 
         note(f"left out {left_out(picked.left_out)}", quiet=quiet)
-    return Job(table, picked, rows, counts, notes, errors)
+
+
+def prepare_stream(
+    data: Path,
+    memory: str | None,
+    counts: Any,
+    covariance: str,
+    rank: int | str | None,
+    names: list[str] | None,
+    weights: str | None,
+    seed: int,
+    folder: Path,
+    quiet: bool,
+    noise_columns: list[str] | None = None,
+) -> Job | None:
+    """The same of a table that is not held; None where it is to be.
+
+    That is one that fits into the memory; and, unless that was asked for, one with errors of
+    measurement or rows without any value.
+    """
+    from mixtura.cli import streaming
+    from mixtura.sources.gathering import EmptyRowError
+
+    allowed = streaming.budget(data, memory)
+    if allowed is None:
+        return None
+    if noise_columns is not None:
+        if memory is not None:
+            streaming.refuse_errors(noise_columns)
+        streaming.whole_instead("errors of measurement are not read pass by pass", quiet)
+        return None
+    try:
+        found = streaming.arrived(
+            data, allowed, counts, covariance, names, weights, seed, folder, quiet
+        )
+    except EmptyRowError:
+        if memory is not None:
+            raise
+        streaming.whole_instead("rows without any value are not left out of a stream", quiet)
+        return None
+    if found is None:
+        return None
+    _check_rank(rank, found.rows.d)
+    _say(found.notes, found.picked, quiet)
+    return Job(found.table, found.picked, found.sample, counts, found.notes, {}, found.rows)
 
 
 def search(
@@ -110,21 +171,26 @@ def search(
 
     from mixtura import fit
     from mixtura.cli.progress import watching
+    from mixtura.fit.engines import engine_for
 
     started = time.perf_counter()
     interrupted, notes = False, []
     trace: tuple[float, ...] = ()
     with warnings.catch_warnings(record=True) as caught, watching(quiet=quiet) as watcher:
         warnings.simplefilter("always")
+        rows: Any = job.stream
+        if rows is not None:
+            rows.stream.watch = lambda done: watcher.display.rows(done, job.n)
         try:
             result = fit.search(
-                job.rows.for_fit(),
+                job.rows.for_fit() if rows is None else rows,
                 n_components=job.counts,
                 covariance_type=covariance.split(",") if "," in covariance else covariance,
                 rank=rank,
                 precision=precision,
                 seed=seed,
                 columns=job.picked.columns,
+                engine=None if rows is None else engine_for(rows, "auto"),
                 callback=watcher,
             )
             mixture, trial, trials = result.mixture, result.best, list(result.trials)
@@ -204,6 +270,10 @@ def finish(job: Job, outcome: Outcome, asked: dict[str, Any]) -> tuple[dict[str,
         seconds=outcome.seconds,
         trace=outcome.trace,
     )
+    if job.stream is not None:
+        from mixtura.cli.streaming import facts
+
+        info |= facts(job.stream, job.picked.columns)
     return info, rest
 
 

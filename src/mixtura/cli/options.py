@@ -23,6 +23,7 @@ __all__ = [
     "errors",
     "given",
     "level",
+    "memory",
     "model_file",
     "names",
     "one_of",
@@ -212,6 +213,18 @@ def given(values: Sequence[str]) -> dict[str, float]:
         if not math.isfinite(found[name]):
             raise typer.BadParameter(f"expected a finite number after {name}=, got {text!r}")
     return found
+
+
+def memory(value: str | None) -> str | None:
+    """``500MB``, ``2GB``, a number of bytes."""
+    from mixtura.sources.budget import as_bytes
+
+    try:
+        if value is not None:
+            as_bytes(value)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
 
 
 def model_file(value: Path | None) -> Path | None:

@@ -14,6 +14,9 @@ from mixtura.report.numbers import seconds
 
 __all__ = ["Watcher", "watching"]
 
+#: Width of the bar of rows.
+WIDE = 30
+
 
 class Watcher:
     """Called by the search after each iteration and each trial.
@@ -95,6 +98,9 @@ class Silent:
     def update(self, progress: Any) -> None:
         """Nothing to do."""
 
+    def rows(self, done: int, n: int | None) -> None:
+        """Rows of this pass that were read, of so many if that is known."""
+
 
 class Lines(Silent):
     """For logs and pipes: a line when a trial ends, and every so often in long ones."""
@@ -130,6 +136,14 @@ class Lines(Silent):
             )
         self.console.print(text, soft_wrap=True)
 
+    def rows(self, done: int, n: int | None) -> None:
+        """A line every so often."""
+        now = time.monotonic()
+        if now - self.last < self.every:
+            return
+        self.last = now
+        self.console.print(f"read {done:,}" + (" rows" if n is None else f" of {n:,} rows"))
+
 
 class Live(Silent):
     """For terminals: one line that changes in place."""
@@ -147,6 +161,7 @@ class Live(Silent):
             refresh_per_second=8,
         )
         self.best = math.inf
+        self.bar: Any = None
 
     def __enter__(self) -> Live:
         self.progress.start()
@@ -174,6 +189,16 @@ class Live(Silent):
         if self.best < math.inf:
             parts.append(f"best BIC {self.best:,.1f}")
         self.progress.update(self.task, description=" · ".join(parts))
+
+    def rows(self, done: int, n: int | None) -> None:
+        """A bar of the rows of this pass, below."""
+        if self.bar is None:
+            self.bar = self.progress.add_task("", total=n)
+        text = f"{done:,} rows read"
+        if n is not None:
+            full = WIDE * done // n
+            text = f"{'━' * full}{'╌' * (WIDE - full)} {done:,} of {n:,} rows"
+        self.progress.update(self.bar, description=text)
 
 
 def _place(progress: Any) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +20,9 @@ __all__ = ["score"]
 
 #: Rows scored at a time, and numbers held at a time in responsibilities.
 BATCH, NUMBERS = 65_536, 8_000_000
+#: Bytes of a file beyond which it is read, scored and written part by part; rows of a part, or
+#: bytes of text. Rows with gaps are held against draws of their own in each.
+LARGE, ROWS, TEXT = 16 << 20, 131_072, 16 << 20
 
 
 def score(
@@ -56,7 +62,7 @@ def score(
       mixtura score data.safetensors new.parquet --output scored.parquet
       mixtura score data.safetensors new.csv --outlier-quantile 0.001 -o out.tsv.gz
     """
-    from mixtura.cli import columnsout, errorcolumns, measuring
+    from mixtura.cli import columnsout, errorcolumns, measuring, tableout
     from mixtura.cli.columns import model_columns, model_names
     from mixtura.sources import tables
 
@@ -71,23 +77,46 @@ def score(
             f"{model.name} holds no quantiles of training log-densities (they are stored by "
             "mixtura fit), so there is no outlier column"
         )
-    table = tables.read(data)
-    for text in table.notes:
-        note(text)
     asked = options.errors(noise_columns)
-    skip = [] if mixture.columns else errorcolumns.taken(asked, table)
-    x = model_columns(mixture, table, missing=True, skip=skip)
-    names = model_names(mixture, table, missing=True, skip=skip)
-    errors, said = errorcolumns.in_table(table, info, asked, names)
-    rows = measuring.observe(table, x, names, None, errors, keep_empty=True)
-    for text in [*said, *_said(rows, names, level is not None)]:
-        note(text)
+    parts = _parts(data)
+    first = next(parts)
+    skip = [] if mixture.columns else errorcolumns.taken(asked, first)
+    names = model_names(mixture, first, missing=True, skip=skip)
+    errors, said = errorcolumns.in_table(first, info, asked, names)
     added = ["log_density", "component", *(f"resp_{k}" for k in range(mixture.k))]
     if level is not None:
         added.append("outlier")
     added = [prefix + name for name in added]
-    columnsout.check_added(table, added, ", or name the added ones apart: --prefix new_")
-    _write(mixture, table, rows, level, added, output)
+    columnsout.check_added(first, added, ", or name the added ones apart: --prefix new_")
+    kinds = columnsout.kinds(first, _parts(data)) if _in_parts(data, output) else None
+    missing = Missing(names)
+    with tableout.writing(output) as write:
+        for table in chain([first], parts):
+            for text in table.notes:
+                note(text)
+            x = model_columns(mixture, table, missing=True, names=names)
+            rows = measuring.observe(table, x, names, None, errors, keep_empty=True)
+            missing.add(rows)
+            _write(mixture, table, rows, level, added, output, write, kinds)
+    for text in [*said, *missing.said(level is not None)]:
+        note(text)
+
+
+def _parts(data: Path) -> Iterator[Any]:
+    """The table, in parts where it is large; a pipe can be read once, as a whole."""
+    from mixtura.sources import blocks, tables
+
+    if data.is_file() and data.stat().st_size > LARGE:
+        yield from blocks.blocks(data, ROWS, TEXT)
+    else:
+        yield tables.read(data)
+
+
+def _in_parts(data: Path, output: Path | None) -> bool:
+    """Whether parts of the table must agree on the kinds of their columns."""
+    from mixtura.cli import tableout
+
+    return tableout.columnar(output) and data.is_file() and data.stat().st_size > LARGE
 
 
 def _threshold(info: dict[str, Any], quantile: float | None, model: Path) -> float | None:
@@ -109,32 +138,54 @@ def _threshold(info: dict[str, Any], quantile: float | None, model: Path) -> flo
     return level
 
 
-def _said(rows: Any, names: list[str], flagged: bool) -> list[str]:
-    """How many cells are missing, and what follows."""
-    from mixtura.cli.measuring import missing_record
-    from mixtura.report.wording import plural
-    from mixtura.sources.tables import told
+class Missing:
+    """How many cells are missing, part by part, and what follows."""
 
-    missing = missing_record(rows, names)
-    if missing is None:
-        return []
-    each = told([f"{name} {count:,}" for name, count in missing["columns"].items()])
-    notes = [
-        f"{plural(missing['cells'], 'cell')} in {missing['rows']:,} of {plural(rows.n, 'row')} "
-        f"{'is' if missing['cells'] == 1 else 'are'} missing ({each}): log-densities there are of "
-        "the other cells"
-        + (", and outliers are judged among rows with the same cells" if flagged else "")
-    ]
-    if empty := int(rows.missing.all(axis=1).sum()):
-        notes.append(
-            f"{plural(empty, 'row')} had no value in any of the model's columns: log-density 0, "
-            "the model's own weights as responsibilities, never an outlier"
-        )
-    return notes
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.n = self.rows = self.empty = 0
+        self.cells: Counter[str] = Counter()
+
+    def add(self, rows: Any) -> None:
+        """Another part of the table."""
+        self.n += rows.n
+        self.rows += int(rows.missing.any(axis=1).sum())
+        self.empty += int(rows.missing.all(axis=1).sum())
+        for name, count in zip(self.names, rows.missing.sum(axis=0), strict=True):
+            self.cells[name] += int(count)
+
+    def said(self, flagged: bool) -> list[str]:
+        """What is said of it."""
+        from mixtura.report.wording import plural
+        from mixtura.sources.tables import told
+
+        total = sum(self.cells.values())
+        if not total:
+            return []
+        each = told([f"{name} {count:,}" for name, count in self.cells.items() if count])
+        notes = [
+            f"{plural(total, 'cell')} in {self.rows:,} of {plural(self.n, 'row')} "
+            f"{'is' if total == 1 else 'are'} missing ({each}): log-densities there are of the "
+            "other cells"
+            + (", and outliers are judged among rows with the same cells" if flagged else "")
+        ]
+        if self.empty:
+            notes.append(
+                f"{plural(self.empty, 'row')} had no value in any of the model's columns: "
+                "log-density 0, the model's own weights as responsibilities, never an outlier"
+            )
+        return notes
 
 
 def _write(
-    mixture: Any, table: Any, rows: Any, level: float | None, added: list[str], output: Path | None
+    mixture: Any,
+    table: Any,
+    rows: Any,
+    level: float | None,
+    added: list[str],
+    output: Path | None,
+    write: Any,
+    kinds: Any,
 ) -> None:
     """Score and write batch by batch."""
     import numpy as np
@@ -145,14 +196,13 @@ def _write(
 
     every = rows.log_density(mixture)
     outlier = None if level is None else flags(mixture, rows, every, level)
-    whole = columnsout.whole(table, columnar=tableout.columnar(output))
+    whole = columnsout.whole(table, columnar=tableout.columnar(output), kinds=kinds)
     size = max(1, min(BATCH, NUMBERS // mixture.k))
-    with tableout.writing(output) as write:
-        for start in range(0, table.n, size):
-            part = slice(start, start + size)
-            resp = np.exp(log_softmax(rows.log_joint(mixture, part)))
-            values = [every[part], resp.argmax(axis=1).astype(np.int32), *resp.T]
-            if outlier is not None:
-                values.append(outlier[part])
-            batch = whole.slice(start, len(resp))
-            write(columnsout.with_columns(batch, dict(zip(added, values, strict=True))))
+    for start in range(0, table.n, size):
+        part = slice(start, start + size)
+        resp = np.exp(log_softmax(rows.log_joint(mixture, part)))
+        values = [every[part], resp.argmax(axis=1).astype(np.int32), *resp.T]
+        if outlier is not None:
+            values.append(outlier[part])
+        batch = whole.slice(start, len(resp))
+        write(columnsout.with_columns(batch, dict(zip(added, values, strict=True))))

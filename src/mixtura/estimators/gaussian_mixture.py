@@ -6,6 +6,7 @@ A shell: it validates, calls the fit, and stores attributes. The mathematics is 
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from dataclasses import replace
 from numbers import Integral, Real
 from time import perf_counter
@@ -20,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mixtura.covariance import ALIASES, STRUCTURES, Structure, structure
 from mixtura.errors import InputError
+from mixtura.estimators import streaming
 from mixtura.estimators.callbacks import CallbackSupport, fit_context, fit_end, managed
 from mixtura.estimators.parameters import (
     check_means,
@@ -30,7 +32,7 @@ from mixtura.estimators.parameters import (
 from mixtura.estimators.tables import converted, table
 from mixtura.fit.accelerate import squarem_step
 from mixtura.fit.driver import Fit, Step
-from mixtura.fit.engines import ENGINES, Auto, Dense, Truncated, engine_of
+from mixtura.fit.engines import ENGINES, Auto, Dense, Truncated, engine_for
 from mixtura.fit.ground import arrive
 from mixtura.fit.initialise import STARTS, model_from_start
 from mixtura.fit.model import GaussianModel
@@ -117,6 +119,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         then fitted on with all rows. A number of rows, drawn by sensitivity; "sensitivity",
         "thinning" or "random" (20,000 rows); or a pair such as ``("thinning", 50_000)``. Thinning
         takes seconds on a million rows, and pays where fits are long.
+    memory : int or str, optional
+        Bytes, or a text such as "500MB", that a fit to a stream may take (see ``fit``); a quarter
+        of the free memory by default. With it, mapped arrays are streamed too. Arrays that are in
+        memory are fitted as they are.
 
     Attributes
     ----------
@@ -178,6 +184,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         "precision": [StrOptions(set(PRECISIONS))],
         "engine": [StrOptions(set(ENGINES)), Auto, Dense, Truncated],
         "subsample": [Interval(Integral, 2, None, closed="left"), str, tuple, list, None],
+        "memory": [Interval(Real, 1, None, closed="left"), str, None],
     }
 
     def __init__(
@@ -203,6 +210,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         precision: str = "double",
         engine: str = "auto",
         subsample: Any = None,
+        memory: int | str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -224,6 +232,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self.precision = precision
         self.engine = engine
         self.subsample = subsample
+        self.memory = memory
 
     # ---- fitting -----------------------------------------------------------------------------
     def fit(
@@ -240,12 +249,16 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array (n, d)
+        X : array (n, d), path, or iterable of batches
             float32 rows stay float32. NaN marks a missing cell: what a row does show counts, and
-            no value is put in the place of the rest (Ghahramani & Jordan 1994).
+            no value is put in the place of the rest (Ghahramani & Jordan 1994). Files (NPY,
+            Parquet, Arrow, CSV) and iterables of arrays, data frames or Arrow batches are read
+            pass by pass within ``memory``, unless they fit into it: starts are then fitted to a
+            sample of the rows, and the best goes on with all. Rows that are streamed are whole.
         y : ignored
         sample_weight : array (n,), optional
-            Non-negative; a weight of 2 counts as the row given twice.
+            Non-negative; a weight of 2 counts as the row given twice. For files and batches with
+            names of columns also the name of one.
         noise : number or array, optional
             Variances of the errors in X: one for all cells, (d,) for columns, (n, d) for cells, or
             covariances (d, d) for all rows, (n, d, d) for each. The mixture fitted is that of the
@@ -298,6 +311,8 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
     ) -> FloatArray:
         """Fit, and return the most probable component of each row (n,)."""
         x = self._fit(X, sample_weight, noise, operators, censored, selection)
+        if streaming.is_source(X, self.memory):
+            return self.predict(X)
         return measured.labels(
             self.mixture_, x, noise=noise, operators=operators, censored=censored
         )
@@ -312,12 +327,18 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         censored: Any,
         selection: Any,
     ) -> FloatArray:
-        x = as_rows(table(self, X, operators, reset=True, min_rows=2))
-        self._said = converted(X)
-        weight = balanced(as_weights(sample_weight, len(x)))
-        k = int(self.n_components) if isinstance(self.n_components, Integral) else 1
-        rows = arrive(x, weight, noise, operators, censored, selection, k=k)
-        with managed(self):
+        how = {"noise": noise, "operators": operators, "censored": censored}
+        how["selection"] = selection
+        with ExitStack() as stack, managed(self):
+            if streaming.is_source(X, self.memory):
+                rows, source = streaming.arrive(self, X, sample_weight, how, stack)
+                x, self._said = rows.x, source.notes
+            else:
+                x = as_rows(table(self, X, operators, reset=True, min_rows=2))
+                self._said = converted(X)
+                weight = balanced(as_weights(sample_weight, len(x)))
+                k = int(self.n_components) if isinstance(self.n_components, Integral) else 1
+                rows = arrive(x, weight, **how, k=k)
             report = fit_context(self, X)
             if self._searches():
                 self._fit_search(rows, report)
@@ -360,7 +381,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             columns=getattr(self, "feature_names_in_", None),
             accelerate=self.accelerate,
             precision=self.precision,
-            engine=engine_of(self.engine),
+            engine=engine_for(rows, self.engine),
             subsample=self.subsample,
             callback=None if report is None else lambda progress: report(),
         )
@@ -380,6 +401,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         # A change of shape is a new start.
         resume = resume and (self._model.k, self._model.d) == (k, d)
         random_state = self._random_state()
+        engine = engine_for(rows, self.engine)
         some, given = rows, (self.weights_init, self.means_init, self.precisions_init)
         if not resume and self.resp_init is None and any(part is None for part in given):
             some = subsampled(rows, self.subsample, k, random_state)
@@ -394,7 +416,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 if resume
                 else self._start(some, rule, floor, k, random_state),
                 some,
-                engine_of(self.engine),
+                engine,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 previous=self.lower_bound_ if resume else -np.inf,
@@ -412,7 +434,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
                 self.precision,
                 best.model,
                 rows,
-                engine_of(self.engine),
+                engine,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 callback=self._watch(report),
@@ -544,6 +566,15 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         check_is_fitted(self)
         return table(self, X, operators)
 
+    def _streams(self, X: Any, **how: Any) -> bool:
+        """Whether X is scored chunk by chunk."""
+        check_is_fitted(self)
+        found = streaming.is_source(X, self.memory)
+        if found and any(value is not None for value in how.values()):
+            given = ", ".join(name for name, value in how.items() if value is not None)
+            raise InputError(f"expected an array with {given}, got rows that are streamed")
+        return found
+
     def score_samples(
         self,
         X: Any,
@@ -566,10 +597,16 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         selection : optional
             As in ``fit``: the density among the rows that are recorded.
         """
-        x = self._rows(X, operators)
         how = {"noise": noise, "operators": operators, "censored": censored}
-        density = measured.log_density(self.mixture_, x, selection=selection, **how)
-        return np.asarray(density, dtype=x.dtype)
+        if self._streams(X, selection=selection, **how):
+            return streaming.answers(self, X, self._density)
+        return self._density(self._rows(X, operators), selection=selection, **how)
+
+    def _density(self, x: FloatArray, **how: Any) -> FloatArray:
+        return np.asarray(measured.log_density(self.mixture_, x, **how), dtype=x.dtype)
+
+    def _resp(self, x: FloatArray, **how: Any) -> FloatArray:
+        return np.asarray(measured.responsibilities(self.mixture_, x, **how), dtype=x.dtype)
 
     def score(
         self,
@@ -582,6 +619,10 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         selection: Any = None,
     ) -> float:
         """Mean log density per row (weighted); parameters as in ``score_samples``."""
+        how = {"noise": noise, "operators": operators, "censored": censored}
+        if self._streams(X, selection=selection, **how):
+            total, mass = streaming.total(self, X, self._density, sample_weight)
+            return total / mass
         density = self.score_samples(X, noise, operators, censored, selection)
         weight = as_weights(sample_weight, len(density))
         return float(np.average(density.astype(np.float64), weights=weight))
@@ -590,23 +631,19 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         self, X: Any, noise: Any = None, operators: Any = None, censored: Any = None
     ) -> FloatArray:
         """The most probable component of each row (n,); parameters as in ``score_samples``."""
-        x = self._rows(X, operators)
         how = {"noise": noise, "operators": operators, "censored": censored}
-        return measured.labels(self.mixture_, x, **how)
+        if self._streams(X, **how):
+            return streaming.answers(self, X, lambda x: measured.labels(self.mixture_, x))
+        return measured.labels(self.mixture_, self._rows(X, operators), **how)
 
     def predict_proba(
         self, X: Any, noise: Any = None, operators: Any = None, censored: Any = None
     ) -> FloatArray:
         """Responsibilities (n, k); parameters as in ``score_samples``."""
-        resp, x = self._responsibilities(X, noise, operators, censored)
-        return np.asarray(resp, dtype=x.dtype)
-
-    def _responsibilities(
-        self, X: Any, noise: Any, operators: Any, censored: Any
-    ) -> tuple[FloatArray, FloatArray]:
-        x = self._rows(X, operators)
+        if self._streams(X, noise=noise, operators=operators, censored=censored):
+            return streaming.answers(self, X, self._resp)
         how = {"noise": noise, "operators": operators, "censored": censored}
-        return measured.responsibilities(self.mixture_, x, **how), x
+        return self._resp(self._rows(X, operators), **how)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Draw rows, shuffled.
@@ -665,6 +702,9 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         return -2 * loglik + 2 * self._n_parameters()
 
     def _total(self, X: Any, sample_weight: Any, *how: Any) -> tuple[float, float]:
+        names = ("noise", "operators", "censored", "selection")
+        if self._streams(X, **dict(zip(names, how, strict=True))):
+            return streaming.total(self, X, self._density, sample_weight)
         density = self.score_samples(X, *how).astype(np.float64)
         weight = as_weights(sample_weight, len(density))
         if weight is None:

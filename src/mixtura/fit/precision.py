@@ -43,11 +43,8 @@ class _Last:
 
 def _within(rows: Rows, anchor: FloatArray) -> bool:
     """Whether squares of rows about the anchor keep well within float32."""
-    return all(
-        max(float((b.x.max(axis=0) - anchor).max()), float((anchor - b.x.min(axis=0)).max()))
-        < FARTHEST
-        for b in rows.batches(65536)
-    )
+    low, high = rows.extremes()
+    return bool(max((high - anchor).max(), (anchor - low).max()) < FARTHEST)
 
 
 def run_in(
@@ -81,9 +78,8 @@ def run_in(
         )
     how: dict[str, Any] = {"tol": tol, "step": step, "callback": callback}
     small = precision == "mixed" and rows.n * model.k < compiled.LEAST_WORK
-    measured = rows.channel is not None or rows.selection is not None
     coarse = PRECISIONS[precision]
-    if coarse is None or small or measured or not _within(rows, model.anchor):
+    if coarse is None or small or rows.measured or not _within(rows, model.anchor):
         model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
         return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
     model = replace(model, compute=np.dtype(coarse))

@@ -75,7 +75,7 @@ def lost_components(model: GaussianModel, stats: Statistics, rows: Rows) -> Floa
     """Which components are lost (k,) bool."""
     if model.k == 1:
         return np.zeros(1, dtype=bool)
-    light = 1.0 if rows.weight is None else float(rows.weight[rows.weight > 0].min())
+    light = rows.lightest
     lost = stats.mass < 1.5 * light
     if rows.n > 2 * model.d and not isinstance(model.covariance, TiedCovariance):
         for j in np.flatnonzero(~lost & (stats.mass <= 2 * (model.d + 1) * light)):
@@ -105,6 +105,7 @@ def on_floor(covariance: Covariance, floor: Any) -> bool:
 
 def sow(model: GaussianModel, rows: Rows, lost: FloatArray) -> GaussianModel:
     """Put components at the rows explained worst, far from each other."""
+    rows = rows.held
     kept = np.setdiff1d(np.arange(model.k), lost)
     heaviest = int(kept[np.argmax(model.weights[kept])]) if len(kept) else 0
     origin = np.arange(model.k)

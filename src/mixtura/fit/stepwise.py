@@ -46,6 +46,7 @@ def warmed(model: Any, rows: Rows, engine: Any) -> Any:
     Model
         No worse than the one given, on the first part.
     """
+    rows = rows.held if isinstance(rows, Rows) else rows  # of a stream, the sample
     whole = isinstance(rows, Rows) and rows.channel is None and rows.selection is None
     few = rows.n < ROWS_EACH * model.k * model.d
     if not whole or few or model.k == 1 or isinstance(model.kind, Projected):

@@ -82,6 +82,8 @@ def as_subsample(value: Any) -> tuple[str, int] | None:
 def subsampled(rows: Rows, subsample: Any, k: int, seed: Any) -> Rows:
     """A weighted subsample of the rows; the rows themselves where they are no more.
 
+    Of a stream, it is one of the sample that is held, which it is itself by default.
+
     Parameters
     ----------
     rows : Rows
@@ -96,7 +98,7 @@ def subsampled(rows: Rows, subsample: Any, k: int, seed: Any) -> Rows:
     InputError
         Where fewer rows are asked for than components.
     """
-    chosen = as_subsample(subsample)
+    rows, chosen = rows.held, as_subsample(subsample)
     if chosen is None or chosen[1] >= rows.n_present:
         return rows
     name, size = chosen

@@ -11,6 +11,7 @@ more where these leave it among the least likely.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +135,9 @@ def flags(
     return below
 
 
+@lru_cache(maxsize=2)
 def _exact(mixture: Any) -> FloatArray:
+    """Log-densities of draws of the mixture, sorted; kept, as tables may come in parts."""
     number = draws(mixture)
     kinds = np.zeros((1, mixture.d))
     parts = _drawn(mixture, kinds, np.arange(1), number, np.random.default_rng(0))

@@ -10,6 +10,8 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +21,52 @@ from mixtura.sources.layout import Layout, find_layout, lines_of, records
 from mixtura.sources.sniffing import WHITESPACE
 from mixtura.sources.tables import FORMATS, Table
 
-__all__ = ["read"]
+__all__ = ["decoded", "read", "table_of"]
 
 
 def read(path: Path) -> Table:
     """Read delimited text; the delimiter is one of comma, semicolon, tab, bar or white space."""
-    pa = arrow(f"reading {path.name}")
+    arrow(f"reading {path.name}")
     notes: list[str] = []
-    raw = _decoded(_unpacked(path), path, notes)
+    raw = decoded(_unpacked(path), path, notes)
     layout = find_layout(raw, path)
-    body = memoryview(raw)[layout.start :]
-    if raw.count(b'"') % 2:
+    table = table_of(memoryview(raw)[layout.start :], layout, path, notes_before=tuple(notes))
+    return replace(table, notes=(*table.notes, *layout.notes))
+
+
+def table_of(body: Any, layout: Layout, path: Path, *, notes_before: tuple[str, ...]) -> Table:
+    """The table of a text's rows, or of some of them.
+
+    Parameters
+    ----------
+    body : memoryview
+        Lines of UTF-8 that end with line feeds.
+    layout : Layout
+        Its ``lines`` are those before the body.
+    path : Path
+    notes_before : tuple of str
+        What was noted of the text before.
+    """
+    pa = arrow(f"reading {path.name}")
+    notes = list(notes_before)
+    quotes = sum(part.count(b'"') for part in _parts(body))
+    quoted = quotes > 0
+    if quotes % 2:
         _check_quotes(body, layout, path)
     if layout.delimiter == WHITESPACE:
-        columns = _parse(pa, _tabbed(bytes(body)), "\t", b'"' in raw, layout, path)
+        columns = _parse(pa, _tabbed(bytes(body)), "\t", quoted, layout, path)
     else:
-        columns = _parse(pa, body, layout.delimiter, b'"' in raw, layout, path)
+        columns = _parse(pa, body, layout.delimiter, quoted, layout, path)
     if layout.delimiter == ";":
         columns = _decimal_commas(columns, layout.names, notes)
     if len(layout.names) == 1 and re.search(rb"(?:^|\n)[ \t]*\n\s*\S", body):
         notes.append("blank lines were skipped: a missing cell of a single column is written NA")
-    return Table(path.name, "text", layout.names, tuple(columns), (*notes, *layout.notes))
+    return Table(path.name, "text", layout.names, tuple(columns), tuple(notes))
+
+
+def _parts(body: Any) -> Iterator[bytes]:
+    """The text in copies of a megabyte."""
+    return (bytes(body[low : low + (1 << 20)]) for low in range(0, len(body), 1 << 20))
 
 
 # ------------------------------------------------------------------ bytes
@@ -65,8 +92,11 @@ def _unpacked(path: Path) -> bytes:
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 
 
-def _decoded(raw: bytes, path: Path, notes: list[str]) -> bytes:
-    """The text as UTF-8 with line feeds; a note if it was in another encoding."""
+def decoded(raw: bytes, path: Path, notes: list[str], *, empty: bool = False) -> bytes:
+    """The text as UTF-8 with line feeds; a note if it was in another encoding.
+
+    It may be empty where it is not the first of a file.
+    """
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             raw = raw.decode("utf-16").encode()
@@ -82,7 +112,7 @@ def _decoded(raw: bytes, path: Path, notes: list[str]) -> bytes:
         notes.append("the text is not UTF-8: it was read as Latin-1")
     if b"\r" in raw:
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not raw.strip():
+    if not empty and not raw.strip():
         raise InputError(
             f"expected a header and rows in {path}, got an empty file; check how it was written"
         )

@@ -16,7 +16,10 @@ from mixtura.errors import InputError
 from mixtura.sources import gaps
 from mixtura.typing import FloatArray
 
-__all__ = ["Rows", "as_rows", "as_weights", "balanced"]
+__all__ = ["TOO_FAR", "Rows", "as_rows", "as_weights", "balanced"]
+
+#: Size beyond which float32 rows become float64: squares and their sums would overflow.
+TOO_FAR = 1e15
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ class Rows:
         Positions of the rows in the caller's table, where they were sorted.
     ground : object, optional
         Where starts may take measured rows to lie; see ``fit.ground``.
+    table : int, optional
+        Rows of the table that these are a chunk of, by which it is decided how to compute.
     """
 
     x: FloatArray
@@ -52,11 +57,17 @@ class Rows:
     selection: Any = None
     order: FloatArray | None = None
     ground: Any = None
+    table: int | None = None
 
     @property
     def n(self) -> int:
         """Number of rows."""
         return int(self.x.shape[0])
+
+    @property
+    def n_table(self) -> int:
+        """Number of rows of the whole table."""
+        return self.n if self.table is None else self.table
 
     @property
     def d(self) -> int:
@@ -69,11 +80,26 @@ class Rows:
         return self.x if self.ground is None else self.ground.points
 
     @property
+    def held(self) -> Rows:
+        """Rows that are in memory: these, or a sample of a stream's."""
+        return self
+
+    @property
+    def lightest(self) -> float:
+        """The smallest positive weight."""
+        return 1.0 if self.weight is None else float(self.weight[self.weight > 0].min())
+
+    @property
     def creeps(self) -> bool:
         """Whether much may be unseen, so that EM's steps are short long before its end."""
         return self.selection is not None or (
             self.channel is not None and bool(self.channel.censored.any())
         )
+
+    @property
+    def measured(self) -> bool:
+        """Whether rows have gaps or noise, or were selected."""
+        return self.channel is not None or self.selection is not None
 
     @property
     def n_numbers(self) -> float:
@@ -98,7 +124,7 @@ class Rows:
 
     def batch(self, start: int, stop: int) -> Rows:
         """Rows start … stop − 1, in memory order: copied only where the table's is another."""
-        return self._cut(slice(start, stop))
+        return replace(self._cut(slice(start, stop)), table=self.n_table)
 
     def part(self, i: int, of: int) -> Rows:
         """Row i and every row at a distance of a multiple of ``of``."""
@@ -110,7 +136,8 @@ class Rows:
             for name in ("weight", "y", "channel", "labels", "selection", "order")
             if (value := getattr(self, name)) is not None
         }
-        return replace(self, x=np.ascontiguousarray(self.x[cut]), ground=None, **pick)
+        x = np.ascontiguousarray(self.x[cut])
+        return replace(self, x=x, ground=None, table=None, **pick)
 
     def batches(self, size: int) -> Iterator[Rows]:
         """Consecutive batches of at most ``size`` rows."""
@@ -145,6 +172,12 @@ class Rows:
             total += square.sum(axis=0) if rows.weight is None else rows.weight @ square
         return total / self.total_weight
 
+    def extremes(self) -> tuple[FloatArray, FloatArray]:
+        """Smallest and largest value of each column (d,)."""
+        parts = [(rows.x.min(axis=0), rows.x.max(axis=0)) for rows in self.batches(65536)]
+        low, high = (np.stack(part).astype(np.float64) for part in zip(*parts, strict=True))
+        return low.min(axis=0), high.max(axis=0)
+
     def robust_scale(self) -> FloatArray:
         """Interquartile range over 1.349 of each column (d,): the standard deviation of the bulk.
 
@@ -175,7 +208,7 @@ def balanced(weight: FloatArray | None) -> FloatArray | None:
 
 def as_rows(x: FloatArray) -> FloatArray:
     """Rows as they lie; float32 becomes float64 where its squares would overflow."""
-    if x.dtype == np.float32 and x.size and max(-float(x.min()), float(x.max())) > 1e15:
+    if x.dtype == np.float32 and x.size and max(-float(x.min()), float(x.max())) > TOO_FAR:
         return x.astype(np.float64)
     return x
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from mixtura.errors import InputError
 
-__all__ = ["FORMATS", "Table", "check", "near", "read", "told"]
+__all__ = ["FORMATS", "Table", "check", "kind_of", "near", "read", "told"]
 
 FORMATS = "CSV or TSV (also .gz), Parquet, Arrow/Feather or NPY"
 
@@ -157,6 +157,22 @@ def read(path: str | os.PathLike[str]) -> Table:
     from mixtura.sources import columnar, delimited, npy
 
     path = Path(path)
+    kind = kind_of(path)
+    if kind == "npy":
+        return npy.read(path)
+    if kind == "text":
+        return delimited.read(path)
+    return columnar.read(path, kind)
+
+
+def kind_of(path: Path) -> str:
+    """What a file is: "text", "parquet", "arrow" or "npy".
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or its first bytes say that it is not a table.
+    """
     head = check(path)
     for signature, (what, mend) in FOREIGN.items():
         if head.startswith(signature):
@@ -164,18 +180,14 @@ def read(path: str | os.PathLike[str]) -> Table:
     kind = next((kind for mark, kind in SIGNATURES.items() if head.startswith(mark)), "text")
     promised = BY_SUFFIX.get(path.suffix.lower(), "")
     if kind == "text" and promised == "arrow":
-        kind = "arrow"  # a stream of Arrow batches starts with no signature
-    elif kind == "text" and promised:
+        return "arrow"  # a stream of Arrow batches starts with no signature
+    if kind == "text" and promised:
         got = "an empty file" if not head else "other contents"
         raise InputError(
             f"expected {path} to be the {promised.capitalize()} file that its name promises, got "
             f"{got}; the file may be damaged or misnamed: write it again"
         )
-    if kind == "npy":
-        return npy.read(path)
-    if kind == "text":
-        return delimited.read(path)
-    return columnar.read(path, kind)
+    return kind
 
 
 def check(path: Path) -> bytes:

@@ -52,7 +52,7 @@ class Dense:
             ``memory`` is what an engine carries from one step to the next: nothing, here.
         """
         model.ready(rows)
-        serves = compiled.serves(rows.n * model.k)
+        serves = compiled.serves(rows.n_table * model.k)
         fused = model.fused(rows) if serves else None
         groups = serves and model.scatters(rows)
         size = self.batch_rows or self._size(model, rows, groups)
