@@ -45,7 +45,7 @@ def written_out(x, weight, model):
             r = w * norm.pdf(y[:, None], m, np.sqrt(v))
             r *= (u / r.sum(axis=1))[:, None]
             new = np.array([r.sum(0), r.T @ y, r.T @ y**2]) * weight.sum() / u.sum()
-            step = (t + 2) ** -0.6
+            step = (t + 2) ** -0.5
             s = new if s is None else (1 - step) * s + step * new
             w, m = s[0] / s[0].sum(), s[1] / s[0]
             v = s[2] / s[0] - m**2

@@ -2,11 +2,12 @@ r"""Stepwise EM, as a warm start: the model is maximised after every part of the
 
 With ŝ the statistics of a part under the current model, scaled to all rows,
 
-    s ← (1 − γₜ) s + γₜ ŝ,    θ ← M(s),    γₜ = (t + 2)^(−0.6)
+    s ← (1 − γₜ) s + γₜ ŝ,    θ ← M(s),    γₜ = (t + 2)^(−½)
 
-(Cappé & Moulines 2009; Liang & Klein 2009). Two passes bring a fit about as far as dozens of passes
-of plain EM; then they wander about an optimum at a distance, so that EM must finish. Where parts
-hold few rows per component they lead to worse optima, and nothing is done.
+(Cappé & Moulines 2009; Liang & Klein 2009; exponents above ½ would converge, which is not wanted of
+them here). Two passes bring a fit about as far as dozens of passes of plain EM; then they wander
+about an optimum at a distance, so that EM must finish. Where parts hold few rows per component they
+lead to worse optima, and nothing is done.
 
 Part i holds rows i, i + p, i + 2p, …, so that sorted tables do no harm; p is a prime, so that no
 common period of a table is a part's.
@@ -25,7 +26,7 @@ from mixtura.statistics import Projected
 __all__ = ["warmed"]
 
 #: Numbers of parts, passes over them, and the exponent of the steps.
-PARTS, PASSES, DECAY = (11, 31, 101), 2, 0.6
+PARTS, PASSES, DECAY = (11, 31, 101), 2, 0.5
 #: Rows per component and column from which this pays, and those of a part where parts are more than
 #: the fewest.
 ROWS_EACH, PART_EACH = 40, 5
