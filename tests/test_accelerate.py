@@ -183,6 +183,9 @@ def test_no_extrapolation_is_handed_out_before_a_pass_has_judged_it(monkeypatch)
 def test_nor_is_it_in_mixed_precision(monkeypatch):
     monkeypatch.setattr(compiled, "LEAST_WORK", 1)
     hands_out_what_it_judged(precision="mixed")
+    monkeypatch.setattr(accelerate._Memory, "settled", lambda self, model: model)
+    with pytest.raises(AssertionError):
+        hands_out_what_it_judged(precision="mixed")
 
 
 def test_a_start_alone_is_left_as_it_is():

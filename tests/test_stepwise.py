@@ -16,7 +16,6 @@ from mixtura.fit.engines import Dense
 from mixtura.fit.initialise import model_from_start
 from mixtura.fit.model import GaussianModel
 from mixtura.fit.search import make_floor
-from mixtura.fit.steps import batch_step
 from mixtura.fit.stepwise import warmed
 from mixtura.sources import Rows
 
@@ -164,10 +163,3 @@ def test_accelerated_fits_start_so(how, monkeypatch):
     if how == "estimator":  # what is resumed has been started
         fit.set_params(warm_start=True).fit(x)
         assert len(asked) == before
-
-
-def test_an_iteration_after_it_is_one_of_em():
-    model, rows = start(*close_bumps())
-    end = warmed(model, rows, Dense())
-    fit = run(end, rows, Dense(), max_iter=1, tol=0)
-    np.testing.assert_array_equal(fit.model.means, batch_step(end, rows, Dense(), None)[0].means)

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from mixtura.covariance import ALIASES, STRUCTURES, Structure, structure
@@ -32,7 +32,7 @@ from mixtura.estimators.parameters import (
 from mixtura.estimators.tables import converted, table
 from mixtura.fit.accelerate import squarem_step
 from mixtura.fit.driver import Fit, Step
-from mixtura.fit.engines import ENGINES, Auto, Dense, Truncated, engine_for
+from mixtura.fit.engines import ENGINES, engine_for
 from mixtura.fit.ground import arrive
 from mixtura.fit.initialise import STARTS, model_from_start
 from mixtura.fit.model import GaussianModel
@@ -182,7 +182,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
         "resp_init": ["array-like", None],
         "accelerate": ["boolean"],
         "precision": [StrOptions(set(PRECISIONS))],
-        "engine": [StrOptions(set(ENGINES)), Auto, Dense, Truncated],
+        "engine": [StrOptions(set(ENGINES)), HasMethods("expect")],
         "subsample": [Interval(Integral, 2, None, closed="left"), str, tuple, list, None],
         "memory": [Interval(Real, 1, None, closed="left"), str, None],
     }

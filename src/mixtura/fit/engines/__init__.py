@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mixtura.errors import InputError
 from mixtura.fit.engines.auto import Auto
 from mixtura.fit.engines.chunked import Chunked
 from mixtura.fit.engines.dense import Dense
@@ -17,24 +16,18 @@ ENGINES = {"auto": Auto, "dense": Dense, "truncated": Truncated}
 
 
 def engine_of(engine: Any) -> Any:
-    """An engine, by its name or as it is."""
-    return ENGINES[engine]() if isinstance(engine, str) else engine
+    """An engine, by its name, by its class, or as it is."""
+    found = ENGINES[engine] if isinstance(engine, str) else engine
+    return found() if isinstance(found, type) else found
 
 
 def engine_for(rows: Rows, engine: Any) -> Any:
-    """The same for rows that may be streamed, of which nothing is remembered from pass to pass.
+    """The same for rows that may be streamed.
 
-    Raises
-    ------
-    InputError
-        For a truncated engine and rows that are streamed: it keeps candidates of every row.
+    An engine that does not visit chunks as it visits whole tables says by ``for_chunks`` which one
+    does, or raises an error.
     """
     found = engine_of(engine)
     if not isinstance(rows, Streamed):
         return found
-    if isinstance(found, Truncated):
-        raise InputError(
-            "expected engine='dense' or 'auto' with rows that are streamed, got 'truncated'; raise "
-            "memory until the rows fit, or read them into an array"
-        )
-    return Chunked(Dense() if isinstance(found, Auto) else found)
+    return Chunked(found.for_chunks() if hasattr(found, "for_chunks") else found)

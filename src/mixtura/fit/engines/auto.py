@@ -44,6 +44,10 @@ class Auto:
         dropped, note = Truncated().finish(rows, memory)
         return dropped, f"engine 'auto' chose {note}"
 
+    def for_chunks(self) -> Dense:
+        """Dense: nothing is remembered of rows that are streamed."""
+        return Dense()
+
     def loglik(self, model: Any, rows: Rows) -> float:
         """The exact log-likelihood of all rows (nats, weighted)."""
         engine = chosen(model, rows)

@@ -204,6 +204,18 @@ class Truncated:
         """The exact log-likelihood of all rows (nats, weighted)."""
         return exact_loglik(model, rows)
 
+    def for_chunks(self) -> Any:
+        """None: candidates are kept for every row.
+
+        Raises
+        ------
+        InputError
+        """
+        raise InputError(
+            "expected engine='dense' or 'auto' with rows that are streamed, got 'truncated'; raise "
+            "memory until the rows fit, or read them into an array"
+        )
+
 
 def _batch_rows(model: Any, rows: Rows) -> int:
     _, form = model.kernel(rows.x.dtype)
