@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from benchmarks import files, readme
 from benchmarks.measure import ROOT, WorkerError, described, measure
@@ -36,20 +35,20 @@ def run(
     cache: Path = CACHE,
     coretype: str | None = None,
     threads: int | None = None,
-    keep: Callable[[list[Result], dict[str, Any]], None] = lambda results, marks: None,
+    keep: Callable[[list[Result]], None] = lambda results: None,
     quiet: bool = False,
-) -> tuple[list[Result], dict[str, Any]]:
-    """Measure entrants on workloads, one at a time; results and stamp.
+) -> list[Result]:
+    """Measure entrants on workloads, one at a time.
 
     What peers took for the full structure on the same rows is not measured again for the low-rank
     one. ``keep`` is given all results so far after each workload.
     """
     say = silent if quiet else tell
-    marks = stamp(coretype, threads, repeats)
     names = [n for n in entrants or ENTRANTS if ENTRANTS[n].per_iteration]
     results: list[Result] = []
     for workload in workloads:
         say(f"{workload.name}: data")
+        marks = stamp(coretype, threads, repeats)
         theirs = borrowed(workload, results)
         found, failures, machine = measure(
             workload,
@@ -61,12 +60,10 @@ def run(
             limit=limit,
             say=say,
         )
-        rates = marks.get("rates", {}) | {workload.name: machine.pop("rates")}
-        marks |= machine | {"rates": rates}
         more = () if theirs is None else tuple(theirs.peers)
-        results.append(Result(workload, (*found, *more), tuple(failures)))
-        keep(results, marks)
-    return results, marks
+        results.append(Result(workload, (*found, *more), tuple(failures), marks | machine))
+        keep(results)
+    return results
 
 
 def borrowed(workload: Workload, results: Sequence[Result]) -> Result | None:
@@ -163,11 +160,11 @@ def speed_part(options: argparse.Namespace) -> str:
     if options.iterations is not None:
         workloads = [replace(workload, iterations=options.iterations) for workload in workloads]
 
-    def keep(results: list[Result], marks: dict[str, Any]) -> None:
+    def keep(results: list[Result]) -> None:
         if options.results is not None:
-            files.write_speed(options.results, results, marks)
+            files.write_speed(options.results, results)
 
-    results, marks = run(
+    results = run(
         workloads,
         entrants=options.entrants,
         repeats=options.repeats,
@@ -177,43 +174,43 @@ def speed_part(options: argparse.Namespace) -> str:
         threads=options.threads,
         keep=keep,
     )
-    return markdown(results, marks)
+    return markdown(results)
 
 
 def whole_part(options: argparse.Namespace) -> str:
     """Whole fits; returns the table."""
-    marks = stamp(options.coretype, options.threads, options.repeats)
     found: list[Whole] = []
     for workload in chosen(options, WHOLE):
         data = prepare(workload, options.cache)
+        marks = stamp(options.coretype, options.threads, options.repeats)
         marks |= described(workload, data, options.coretype, options.threads)
         tell(f"{workload.name}: whole fits")
         settings = {"coretype": options.coretype, "threads": options.threads, "say": tell}
         settings |= {"repeats": options.repeats, "limit": options.limit}
         settings |= {"entrants": options.entrants}
-        found.append(whole(workload, options.cache, **settings))
+        found.append(replace(whole(workload, options.cache, **settings), marks=marks))
         if options.results is not None:
-            files.write_whole(options.results, found, marks)
-    return files.whole_markdown(found, marks)
+            files.write_whole(options.results, found)
+    return files.whole_markdown(found)
 
 
 def passes_part(options: argparse.Namespace) -> str:
     """Passes to the end; returns the table."""
-    marks = stamp(None, options.threads, 1)
     found: list[Passes] = []
     for workload in chosen(options, [name for name, w in WORKLOADS.items() if not w.rank]):
         factor = options.shrink or (10 if workload.d > WIDE else 1)
         few = workload if options.quick or factor == 1 else workload.shrunk(factor)
+        marks = stamp(None, options.threads, 1)
         marks |= described(few, prepare(few, options.cache), None, options.threads)
         try:
             settings = {"long": options.long, "threads": options.threads, "say": tell}
-            found.append(passes(few, options.cache, **settings))
+            found.append(replace(passes(few, options.cache, **settings), marks=marks))
         except WorkerError as error:
             tell(f"{workload.name}: {error}")
             continue
         if options.results is not None:
-            files.write_passes(options.results, found, marks)
-    return files.passes_markdown(found, marks)
+            files.write_passes(options.results, found)
+    return files.passes_markdown(found)
 
 
 def write_readme(folder: Path) -> int:

@@ -1,95 +1,113 @@
-"""Results on disk: JSON with all numbers, Markdown, and pictures, one set for each part."""
+"""Results on disk: JSON with all numbers, Markdown, and pictures, one set for each part.
+
+Every result has its own stamp, so that one workload can be measured again and the others stay.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks import passes, plots, whole
 from benchmarks.measure import Failure
-from benchmarks.report import Result, from_json, heading, markdown, to_json
-from benchmarks.workloads import Workload
+from benchmarks.report import Result, from_json, headings, markdown, to_json
+from benchmarks.workloads import WORKLOADS, Workload
 
 __all__ = [
     *("passes_markdown", "read_passes", "read_speed", "read_whole", "whole_markdown"),
     *("write_passes", "write_speed", "write_whole"),
 ]
 
-Marks = dict[str, Any]
+#: A result of a part: it has a workload and marks.
+T = TypeVar("T", Result, whole.Whole, passes.Passes)
 
 
-def write_speed(folder: Path, results: Sequence[Result], marks: Marks) -> None:
+def write_speed(folder: Path, results: Sequence[Result]) -> None:
     """``speed.json``, ``speed.md``, ``speed.png`` and ``memory.png``."""
-    text = "# Speed and memory\n\n" + markdown(results, marks)
+    results = _with_others(results, folder / "speed.json", read_speed)
+    text = "# Speed and memory\n\n" + markdown(results)
     text += "\n![Times as fast as scikit-learn](speed.png)\n\n![Peak memory](memory.png)\n"
-    _write(folder, "speed", text, to_json(results, marks))
+    _write(folder, "speed", text, to_json(results))
     plots.draw(results, folder)
 
 
-def read_speed(path: Path) -> tuple[list[Result], Marks]:
-    """Results and stamp."""
+def read_speed(path: Path) -> list[Result]:
+    """The results, with their stamps."""
     return from_json(json.loads(path.read_text(encoding="utf8")))
 
 
-def whole_markdown(found: Sequence[whole.Whole], marks: Marks) -> str:
-    """The table with its stamp."""
+def whole_markdown(found: Sequence[whole.Whole]) -> str:
+    """The table with its stamps."""
     notes = (
         "Whole calls of `fit` with default settings, each library's own start and stopping rule; "
         "seconds are medians of turns. *Judged* is the mean log density of all rows, by one scorer "
         "in float64."
     )
-    return "\n".join([heading(marks), "", notes, "", *whole.table(found), ""])
+    return _document(found, notes, whole.table(found))
 
 
-def write_whole(folder: Path, found: Sequence[whole.Whole], marks: Marks) -> None:
+def write_whole(folder: Path, found: Sequence[whole.Whole]) -> None:
     """``whole.json`` and ``whole.md``."""
-    text = "# Whole fits\n\n" + whole_markdown(found, marks)
+    found = _with_others(found, folder / "whole.json", read_whole)
     ratios = [{fit.entrant: each.ratio(fit.entrant) for fit in each.fits} for each in found]
     results = [asdict(e) | {"ratios": r} for e, r in zip(found, ratios, strict=True)]
-    _write(folder, "whole", text, {"stamp": marks, "results": results})
+    _write(folder, "whole", "# Whole fits\n\n" + whole_markdown(found), {"results": results})
 
 
-def read_whole(path: Path) -> tuple[list[whole.Whole], Marks]:
-    """Fits and stamp."""
-    numbers = json.loads(path.read_text(encoding="utf8"))
+def read_whole(path: Path) -> list[whole.Whole]:
+    """The fits, with their stamps."""
     found = []
-    for entry in numbers["results"]:
-        fits = [whole.Fit(**_tuples(each)) for each in entry["fits"]]
+    for entry in json.loads(path.read_text(encoding="utf8"))["results"]:
+        fits = tuple(whole.Fit(**_tuples(each)) for each in entry["fits"])
         failures = tuple(Failure(**each) for each in entry["failures"])
-        found.append(whole.Whole(Workload(**entry["workload"]), tuple(fits), failures))
-    return found, numbers["stamp"]
+        workload = Workload(**entry["workload"])
+        found.append(whole.Whole(workload, fits, failures, entry["marks"]))
+    return found
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
-def passes_markdown(found: Sequence[passes.Passes], marks: Marks) -> str:
-    """The table with its stamp."""
+def passes_markdown(found: Sequence[passes.Passes]) -> str:
+    """The table with its stamps."""
     notes = (
         f"Passes over all rows until the log-likelihood is within {passes.CLOSE:g} nats a row of "
         "what a long run of plain EM reaches, from equal starts."
     )
-    return "\n".join([heading(marks), "", notes, "", *passes.table(found), ""])
+    return _document(found, notes, passes.table(found))
 
 
-def write_passes(folder: Path, found: Sequence[passes.Passes], marks: Marks) -> None:
+def write_passes(folder: Path, found: Sequence[passes.Passes]) -> None:
     """``passes.json`` and ``passes.md``."""
-    text = "# Passes to the end\n\n" + passes_markdown(found, marks)
-    _write(folder, "passes", text, {"stamp": marks, "results": [asdict(each) for each in found]})
+    found = _with_others(found, folder / "passes.json", read_passes)
+    text = "# Passes to the end\n\n" + passes_markdown(found)
+    _write(folder, "passes", text, {"results": [asdict(each) for each in found]})
 
 
-def read_passes(path: Path) -> tuple[list[passes.Passes], Marks]:
-    """Counts and stamp."""
-    numbers = json.loads(path.read_text(encoding="utf8"))
-    found = [
+def read_passes(path: Path) -> list[passes.Passes]:
+    """The counts, with their stamps."""
+    return [
         passes.Passes(**entry | {"workload": Workload(**entry["workload"])})
-        for entry in numbers["results"]
+        for entry in json.loads(path.read_text(encoding="utf8"))["results"]
     ]
-    return found, numbers["stamp"]
+
+
+def _with_others(found: Sequence[T], path: Path, read: Callable[[Path], list[T]]) -> list[T]:
+    """What was found, and what the folder has of other workloads, in the workloads' order."""
+    named = {each.workload.name for each in found}
+    kept = [each for each in read(path) if each.workload.name not in named] if path.exists() else []
+    order = list(WORKLOADS)
+    place = {name: order.index(name) if name in order else len(order) for name in named}
+    place |= {e.workload.name: order.index(e.workload.name) for e in kept}
+    return sorted([*found, *kept], key=lambda each: place[each.workload.name])
+
+
+def _document(found: Sequence[Any], notes: str, table: list[str]) -> str:
+    return "\n".join(["\n\n".join(headings(found)), "", notes, "", *table, ""])
 
 
 def _write(folder: Path, stem: str, text: str, numbers: dict[str, Any]) -> None:

@@ -11,12 +11,13 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Worker, WorkerError, environment
 from benchmarks.peers import OURS, Task
+from benchmarks.report import shaped
 from benchmarks.workloads import Workload, prepare
 
 __all__ = ["CLOSE", "LONG", "Passes", "count", "objectives", "passes", "table"]
@@ -41,6 +42,8 @@ class Passes:
         The best of the accelerated run less that, in nats per row.
     long : int
         Passes of each run.
+    marks : dict
+        Stamp of the run.
     """
 
     workload: Workload
@@ -49,6 +52,7 @@ class Passes:
     log_likelihood: float
     ahead: float
     long: int
+    marks: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -156,9 +160,8 @@ def table(found: Sequence[Passes]) -> list[str]:
         "|---" * 8 + "|",
     ]
     for each in found:
-        w = each.workload
         ratio = f"{each.plain / each.accelerated:.2f}" if each.plain and each.accelerated else "–"
-        cells = [w.name, f"{w.n:,} × {w.d}", f"{w.k:,}", w.covariance_type]
+        cells = [*shaped(each)]
         cells += [str(each.plain or "–"), str(each.accelerated or f"more than {each.long}"), ratio]
         lines.append("| " + " | ".join([*cells, f"{each.ahead:+.1e}"]) + " |")
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.files import read_speed, read_whole
 from benchmarks.peers import FLOOR, OURS, REFERENCE
@@ -18,14 +19,22 @@ SINGLE = f"{OURS} single"
 
 def table(folder: Path) -> list[str]:
     """The lines that stand between the marks."""
-    speed, marks = read_speed(folder / "speed.json")
-    whole = read_whole(folder / "whole.json")[0] if (folder / "whole.json").exists() else []
-    return [
-        *rows(speed, whole),
-        "",
-        f"{marks['cpu']}, {marks['cores']} cores, {marks['date'].split()[0]}, commit "
-        f"{marks['commit']}; {', '.join(marks['blas'])}.",
-    ]
+    speed = read_speed(folder / "speed.json")
+    whole = read_whole(folder / "whole.json") if (folder / "whole.json").exists() else []
+    return [*rows(speed, whole), "", *machines([result.marks for result in speed])]
+
+
+def machines(marks: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each machine: when it ran, and what."""
+    runs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for m in marks:
+        machine = f"{m['cpu']}, {m['cores']} cores", ", ".join(m["blas"])
+        runs.setdefault(machine, []).append((m["date"].split()[0], m["commit"]))
+    lines = []
+    for (processor, blas), ran in runs.items():
+        dates, commits = (", ".join(dict.fromkeys(each)) for each in zip(*ran, strict=True))
+        lines.append(f"{processor}, {dates}, commit {commits}; {blas}.")
+    return lines
 
 
 def rows(speed: Sequence[Result], whole: Sequence[Whole]) -> list[str]:

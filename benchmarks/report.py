@@ -8,7 +8,7 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.machine import cores, cpu
@@ -16,16 +16,20 @@ from benchmarks.measure import CORETYPE, ROOT, THREADS, Failure, Measurement
 from benchmarks.peers import OURS, REFERENCE
 from benchmarks.workloads import Workload
 
-__all__ = ["Result", "from_json", "heading", "markdown", "ratios", "stamp", "to_json"]
+__all__ = [
+    *("Result", "from_json", "heading", "headings", "markdown", "ratios", "shaped", "stamp"),
+    "to_json",
+]
 
 
 @dataclass(frozen=True)
 class Result:
-    """All entrants on one workload."""
+    """All entrants on one workload, with the stamp of the run."""
 
     workload: Workload
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...] = ()
+    marks: dict[str, Any] = field(default_factory=dict)
 
     def of(self, entrant: str) -> Measurement:
         """The measurement of an entrant."""
@@ -93,11 +97,12 @@ def commit() -> str:
         return "unknown"
 
 
-def to_json(results: Sequence[Result], marks: dict[str, Any]) -> dict[str, Any]:
+def to_json(results: Sequence[Result]) -> dict[str, Any]:
     """Everything that was measured, with the ratios."""
     out = []
     for result in results:
-        entry: dict[str, Any] = {"workload": asdict(result.workload), "measurements": []}
+        entry: dict[str, Any] = {"workload": asdict(result.workload), "marks": result.marks}
+        entry["measurements"] = []
         for measurement in result.measurements:
             entry["measurements"].append(
                 asdict(measurement) | {"median_seconds": statistics.median(measurement.seconds)}
@@ -105,11 +110,11 @@ def to_json(results: Sequence[Result], marks: dict[str, Any]) -> dict[str, Any]:
         entry["failures"] = [asdict(failure) for failure in result.failures]
         entry["ratios"] = [comparison(own, peer) for peer in result.peers for own in result.ours]
         out.append(entry)
-    return {"stamp": marks, "results": out}
+    return {"results": out}
 
 
-def from_json(numbers: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
-    """Results and stamp, of which ``to_json`` made the numbers."""
+def from_json(numbers: dict[str, Any]) -> list[Result]:
+    """Results, of which ``to_json`` made the numbers."""
     results = []
     for entry in numbers["results"]:
         measurements = []
@@ -120,8 +125,9 @@ def from_json(numbers: dict[str, Any]) -> tuple[list[Result], dict[str, Any]]:
             }
             measurements.append(Measurement(**lists))
         failures = tuple(Failure(**each) for each in entry["failures"])
-        results.append(Result(Workload(**entry["workload"]), tuple(measurements), failures))
-    return results, numbers["stamp"]
+        workload, marks = Workload(**entry["workload"]), entry["marks"]
+        results.append(Result(workload, tuple(measurements), failures, marks))
+    return results
 
 
 def comparison(own: Measurement, peer: Measurement) -> dict[str, Any]:
@@ -159,6 +165,21 @@ def heading(marks: dict[str, Any]) -> str:
     )
 
 
+def headings(results: Sequence[Any]) -> list[str]:
+    """Where and when results were measured: a line for each run, with its workloads."""
+    runs: dict[str, list[str]] = {}
+    for result in results:
+        runs.setdefault(heading(result.marks), []).append(result.workload.name)
+    several = len(runs) > 1
+    return [f"{', '.join(names)}: {run}" if several else run for run, names in runs.items()]
+
+
+def shaped(result: Any) -> list[str]:
+    """A workload in the first cells of a row."""
+    w = result.workload
+    return [w.name, f"{w.n:,} × {w.d}", f"{w.k:,}", w.covariance_type]
+
+
 NOTES = (
     "Every row of a table is one entrant. Seconds are per EM iteration from equal starts, medians "
     "of turns that all take in alternation. *Faster* is how many times as fast as that entrant "
@@ -178,9 +199,9 @@ HEAD = (
 )
 
 
-def markdown(results: Sequence[Result], marks: dict[str, Any]) -> str:
-    """The tables, with the stamp above them."""
-    lines = [heading(marks), "", NOTES, ""]
+def markdown(results: Sequence[Result]) -> str:
+    """The tables, with the stamps above them."""
+    lines = ["\n\n".join(headings(results)), "", NOTES, ""]
     for result in results:
         w = result.workload
         rank = f" of rank {w.rank}" if w.rank else ""

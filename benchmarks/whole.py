@@ -10,13 +10,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Failure, Worker, WorkerError, environment
 from benchmarks.peers import ENTRANTS, REFERENCE
-from benchmarks.report import ratios
+from benchmarks.report import ratios, shaped
 from benchmarks.workloads import Workload, prepare
 
 __all__ = ["WHOLE", "Fit", "Whole", "table", "whole"]
@@ -58,6 +58,7 @@ class Whole:
     workload: Workload
     fits: tuple[Fit, ...]
     failures: tuple[Failure, ...] = ()
+    marks: dict[str, Any] = field(default_factory=dict)
 
     def of(self, entrant: str) -> Fit | None:
         """The fits of an entrant; None where there are none."""
@@ -134,8 +135,8 @@ def table(found: Sequence[Whole]) -> list[str]:
         "|---" * 13 + "|",
     ]
     for each in found:
-        w, reference = each.workload, each.of(REFERENCE)
-        head = [w.name, f"{w.n:,} × {w.d}", f"{w.k:,}", w.covariance_type]
+        reference = each.of(REFERENCE)
+        head = shaped(each)
         for fit in each.fits:
             times = [each.ratio(fit.entrant, p) for p in (REFERENCE, f"{REFERENCE} float32")]
             loads = [load for load in fit.foreign if load is not None]

@@ -32,17 +32,30 @@ from benchmarks.report import Result, markdown, ratios, to_json
 from benchmarks.whole import Fit, Whole
 from benchmarks.workloads import WORKLOADS, Workload, bootstrap, prepare, read_start
 
+STAMP: dict[str, Any] = {
+    "date": "2026-01-02 03:04 UTC",
+    "commit": "0123456789ab",
+    "cpu": "a processor",
+    "cores": 2,
+    "system": "Linux x86_64",
+    "load_average": [0.1, 0.1, 0.1],
+    "blas": ["openblas"],
+    "python": "3.11",
+    "versions": {"mixtura": "0"},
+    CORETYPE: {"environment": None, "used": None},
+}
+
 TINY = Workload("tiny", 400, 4, 3, "full", 1e-3, 2, 400)
 LOW = Workload("tiny-lowrank", 400, 9, 3, "lowrank", 1e-3, 2, 400, rank=2)
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Result, dict[str, Any]]]:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
     cache = tmp_path_factory.mktemp("cache")
-    results, marks = run(
+    (result,) = run(
         [TINY], entrants=[OURS, REFERENCE], repeats=2, cache=cache, threads=1, quiet=True
     )
-    yield results[0], marks
+    yield result
 
 
 def made_up(name: str, seconds: float, megabytes: float, turns: int = 2) -> Measurement:
@@ -62,14 +75,15 @@ MADE_UP = Result(
         replace(made_up(FLOOR, 0.02, 1), log_likelihood=None, judged=None),
     ),
     (Failure("pomegranate", "LinAlgError: not positive | definite"),),
+    STAMP,
 )
 
 
 # ---- a run ---------------------------------------------------------------------------------------
 def test_equal_starts_and_iterations_give_equal_log_likelihoods(
-    report: tuple[Result, dict[str, Any]],
+    report: Result,
 ) -> None:
-    result, _ = report
+    result = report
     ours, peer = result.of(OURS), result.of(REFERENCE)
     assert ours.log_likelihood == pytest.approx(peer.log_likelihood, abs=1e-8)
     assert ours.judged == pytest.approx(peer.judged, abs=1e-8)
@@ -78,14 +92,13 @@ def test_equal_starts_and_iterations_give_equal_log_likelihoods(
     assert ours.judged >= ours.log_likelihood - 1e-12
 
 
-def test_the_report_has_every_field(report: tuple[Result, dict[str, Any]]) -> None:
-    result, marks = report
-    out = json.loads(json.dumps(to_json([result], marks)))
+def test_the_report_has_every_field(report: Result) -> None:
+    result, marks = report, report.marks
+    (entry,) = json.loads(json.dumps(to_json([result])))["results"]
     wanted = {"date", "commit", "cpu", "cores", "blas", "versions", "python", "repeats", "rates"}
-    assert wanted | {CORETYPE, "load_average", "environment"} <= set(out["stamp"])
-    assert {"mixtura", "numpy", "scipy", "scikit-learn", "numba"} <= set(out["stamp"]["versions"])
-    assert len(out["stamp"]["rates"]["tiny"]) == 2
-    (entry,) = out["results"]
+    assert wanted | {CORETYPE, "load_average", "environment"} <= set(entry["marks"])
+    assert {"mixtura", "numpy", "scipy", "scikit-learn", "numba"} <= set(entry["marks"]["versions"])
+    assert len(entry["marks"]["rates"]) == 2
     assert {m["entrant"] for m in entry["measurements"]} == {OURS, REFERENCE}
     for measurement in entry["measurements"]:
         assert len(measurement["seconds"]) == len(measurement["cpu_seconds"]) == 2
@@ -93,7 +106,7 @@ def test_the_report_has_every_field(report: tuple[Result, dict[str, Any]]) -> No
         assert measurement["peak_bytes"] >= 0
     (ratio,) = entry["ratios"]
     assert (ratio["ours"], ratio["peer"]) == (OURS, REFERENCE)
-    text = markdown([result], marks)
+    text = markdown([result])
     assert marks["commit"] in text and marks["cpu"] in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4
@@ -235,8 +248,9 @@ def test_whole_fits_run_to_each_end_and_are_judged_alike(tmp_path: Path) -> None
     assert len(own.seconds) == 2 and own.iterations and peer.iterations
     assert own.judged == pytest.approx(peer.judged, abs=1e-6)
     assert found.ratio(OURS) == pytest.approx(np.median(ratios(own, peer)))
-    files.write_whole(tmp_path, [found], STAMP)
-    assert files.read_whole(tmp_path / "whole.json") == ([found], STAMP)
+    found = replace(found, marks=STAMP)
+    files.write_whole(tmp_path, [found])
+    assert files.read_whole(tmp_path / "whole.json") == [found]
     rows = [line for line in (tmp_path / "whole.md").read_text().splitlines() if line[0:1] == "|"]
     assert len({line.count("|") for line in rows}) == 1
     assert len(rows) == 2 + len(found.fits) + len(found.failures)
@@ -246,8 +260,9 @@ def test_passes_are_counted_to_the_end(tmp_path: Path) -> None:
     found = passes.passes(TINY, tmp_path / "cache", long=25, threads=1)
     assert found.long == 25 and found.plain is not None and 1 <= found.plain <= 25
     assert found.accelerated is not None and found.ahead > -passes.CLOSE
-    files.write_passes(tmp_path, [found], STAMP)
-    assert files.read_passes(tmp_path / "passes.json") == ([found], STAMP)
+    found = replace(found, marks=STAMP)
+    files.write_passes(tmp_path, [found])
+    assert files.read_passes(tmp_path / "passes.json") == [found]
     assert "accelerate=True" in (tmp_path / "passes.md").read_text()
 
 
@@ -268,18 +283,6 @@ def test_every_pass_is_recorded_and_engines_are_left_as_they_were() -> None:
 
 
 # ---- tables and pictures -------------------------------------------------------------------------
-STAMP: dict[str, Any] = {
-    "date": "2026-01-02 03:04 UTC",
-    "commit": "0123456789ab",
-    "cpu": "a processor",
-    "cores": 2,
-    "system": "Linux x86_64",
-    "load_average": [0.1, 0.1, 0.1],
-    "blas": ["openblas"],
-    "python": "3.11",
-    "versions": {"mixtura": "0"},
-    CORETYPE: {"environment": None, "used": None},
-}
 
 
 def test_ratios_pair_the_turns_that_both_had() -> None:
@@ -289,11 +292,26 @@ def test_ratios_pair_the_turns_that_both_had() -> None:
 
 
 def test_results_are_written_and_read_again(tmp_path: Path) -> None:
-    files.write_speed(tmp_path, [MADE_UP], STAMP)
-    assert files.read_speed(tmp_path / "speed.json") == ([MADE_UP], STAMP)
+    files.write_speed(tmp_path, [MADE_UP])
+    assert files.read_speed(tmp_path / "speed.json") == [MADE_UP]
     assert "**20.00**" in (tmp_path / "speed.md").read_text(encoding="utf8")
     for name in ("speed.png", "memory.png"):
         assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_workload_measured_again_leaves_the_others(tmp_path: Path) -> None:
+    a, d = (replace(MADE_UP, workload=WORKLOADS[name]) for name in "ad")
+    later = {**STAMP, "commit": "ba9876543210"}
+    files.write_speed(tmp_path, [a, d])
+    files.write_speed(tmp_path, [again := replace(a, failures=(), marks=later)])
+    assert files.read_speed(tmp_path / "speed.json") == [again, d]
+    text = (tmp_path / "speed.md").read_text(encoding="utf8")
+    assert f"\na: Measured on {STAMP['date']} at commit ba9876543210" in text
+    assert f"\nd: Measured on {STAMP['date']} at commit 0123456789ab" in text
+    count = passes.Passes(WORKLOADS["d"], 30, 10, 1.0, 0.0, 100, STAMP)
+    files.write_passes(tmp_path, [count])
+    files.write_passes(tmp_path, [other := replace(count, workload=WORKLOADS["b"])])
+    assert files.read_passes(tmp_path / "passes.json") == [other, count]
 
 
 def test_pictures_show_every_entrant_where_it_stands() -> None:
@@ -312,10 +330,10 @@ def test_pictures_show_every_entrant_where_it_stands() -> None:
 
 
 def test_readme_takes_its_table_from_the_numbers(tmp_path: Path) -> None:
-    files.write_speed(tmp_path, [MADE_UP], STAMP)
+    files.write_speed(tmp_path, [MADE_UP])
     fit = Fit(OURS, (1.0,), (1.0,), (0.0,), -1.0, 3, True, 0)
-    ended = Whole(TINY, (fit, replace(fit, entrant=REFERENCE, seconds=(35.0,))))
-    files.write_whole(tmp_path, [ended], STAMP)
+    ended = Whole(TINY, (fit, replace(fit, entrant=REFERENCE, seconds=(35.0,))), marks=STAMP)
+    files.write_whole(tmp_path, [ended])
     lines = readme.table(tmp_path)
     assert lines[2] == "| 400 × 4 | 3 full | 20× | 40× | 2.0× (scikit-learn float32) | 35× | " + (
         "20 MB | 500 MB |"
@@ -330,9 +348,9 @@ def test_readme_takes_its_table_from_the_numbers(tmp_path: Path) -> None:
 def test_the_tables_in_readme_and_results_are_those_of_the_numbers() -> None:
     if not (RESULTS / "speed.json").exists():
         pytest.skip("no results of speed are kept")
-    results, marks = files.read_speed(RESULTS / "speed.json")
+    results = files.read_speed(RESULTS / "speed.json")
     kept = (RESULTS / "speed.md").read_text(encoding="utf8")
-    assert markdown(results, marks).strip() in kept
+    assert markdown(results).strip() in kept
     shown = readme.between((ROOT / "README.md").read_text(encoding="utf8"))
     if shown is None:
         pytest.skip("README.md has no table of speed")
