@@ -114,7 +114,7 @@ def test_the_report_has_every_field(report: Result) -> None:
 
 
 def test_a_low_rank_workload_runs_and_borrows_what_peers_did(tmp_path: Path) -> None:
-    (low,), _ = run([LOW], entrants=[OURS, FLOOR], repeats=1, cache=tmp_path, threads=1, quiet=True)
+    (low,) = run([LOW], entrants=[OURS, FLOOR], repeats=1, cache=tmp_path, threads=1, quiet=True)
     assert [m.entrant for m in low.measurements] == [OURS]
     assert [failure.entrant for failure in low.failures] == [FLOOR]
     dense = Result(replace(LOW, covariance_type="full", rank=0), MADE_UP.measurements)
@@ -135,9 +135,7 @@ def test_peers_begin_where_ours_does(
 ) -> None:
     pytest.importorskip(module)
     tiny = replace(TINY, covariance_type=covariance_type, reg_covar=0.0)
-    (result,), _ = run(
-        [tiny], entrants=[OURS, name], repeats=1, cache=tmp_path, threads=1, quiet=True
-    )
+    (result,) = run([tiny], entrants=[OURS, name], repeats=1, cache=tmp_path, threads=1, quiet=True)
     assert result.failures == ()
     if name != FLOOR:
         assert result.of(name).judged == pytest.approx(result.of(OURS).judged, abs=1e-4)
@@ -160,7 +158,7 @@ def test_a_peer_that_fails_is_a_line_of_the_report(tmp_path: Path) -> None:
         pytest.raises(WorkerError, match="took more than 0 s"),
     ):
         worker.ask(0.0, do="memory", iterations=1)
-    rows = [line for line in markdown([MADE_UP], STAMP).splitlines() if line.startswith("|")]
+    rows = [line for line in markdown([MADE_UP]).splitlines() if line.startswith("|")]
     assert "not positive \\| definite" in rows[-1]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
 

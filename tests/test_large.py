@@ -245,7 +245,7 @@ def pruned_of(x, labels, dtype=np.float64, widths=None):
     covariance, means, d = model.covariance, model.means - model.anchor, x.shape[1]
     const = np.log(model.weights) - 0.5 * (d * np.log(2 * np.pi) + covariance.logdet)
     widths = stages(d, model.k) if widths is None else widths
-    axes = principal_axes(model.weights, model.means, covariance, widths[-1])
+    axes = principal_axes(x, widths[-1])
     whole = covariance.form(means, const, dtype)
     form = Pruned.of(whole, covariance, means, const, dtype, axes, widths)
     return form, whole, (x - model.anchor).astype(dtype)

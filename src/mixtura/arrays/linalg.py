@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from mixtura.arrays.namespace import detached, is_numpy, namespace, to_numpy
+from mixtura.arrays.parallel import map_spans, n_workers
 from mixtura.arrays.triangular import solve_lower, solve_lower_adjoint
 from mixtura.errors import NotPositiveDefiniteError
 from mixtura.typing import Array
 
 __all__ = [
     "cholesky",
+    "congruent",
     "length",
     "log",
     "log_softmax",
@@ -20,6 +22,10 @@ __all__ = [
     "symmetrise",
     "transpose",
 ]
+
+
+#: Columns from which matrices are large.
+LARGE = 192
 
 
 def transpose(a: Array) -> Array:
@@ -44,7 +50,7 @@ def cholesky(a: Array, what: str = "covariance") -> Array:
     if not is_numpy(a):
         a = symmetrise(a)  # a factor sees one triangle only: this gives both their gradients
     try:
-        factor = xp.linalg.cholesky(a)
+        factor = _large_cholesky(a) if is_numpy(a) and _large(a) else xp.linalg.cholesky(a)
     except Exception as error:  # every library raises its own LinAlgError
         if "LinAlgError" not in type(error).__name__:
             raise
@@ -52,6 +58,37 @@ def cholesky(a: Array, what: str = "covariance") -> Array:
     if is_numpy(factor) and not np.isfinite(factor).all():
         raise _not_positive_definite(a, what)
     return factor
+
+
+def _large(a: Array) -> bool:
+    return a.ndim == 3 and len(a) > 1 and a.shape[-1] >= LARGE
+
+
+def _large_cholesky(a: Array) -> Array:
+    """Factors of large matrices (k, d, d), threads over matrices: BLAS's own threads wait more."""
+    factor = np.empty(a.shape, dtype=np.result_type(a, np.float32))
+
+    def span(start: int, stop: int) -> None:
+        for j in range(start, stop):
+            factor[j] = np.linalg.cholesky(a[j])
+
+    map_spans(span, len(a), n_workers())
+    return factor
+
+
+def congruent(operator: Array, a: Array) -> Array:
+    """A Σ Aᵀ (k, p, p) for A (p, d) and symmetric Σ (k, d, d), symmetric to the last bit."""
+    if not (is_numpy(a) and _large(a)):
+        return symmetrise(operator @ (a @ transpose(operator)))
+    k, p = len(a), len(operator)
+    out = np.empty((k, p, p), dtype=np.result_type(operator, a))
+
+    def span(start: int, stop: int) -> None:
+        for j in range(start, stop):
+            out[j] = symmetrise(operator @ (a[j] @ operator.T))
+
+    map_spans(span, k, n_workers())
+    return out
 
 
 def _not_positive_definite(a: Array, what: str) -> NotPositiveDefiniteError:

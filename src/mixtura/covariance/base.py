@@ -224,11 +224,14 @@ class Covariance(ABC):
             columns, factors = picked
             return self.select(columns).rescaled(factors)
         check_budget(self.k, int(operator.shape[0]), "the image of a covariance")
+        return _full(self._image(operator))
+
+    def _image(self, operator: Array) -> Array:
         xp = namespace(operator, *self.parameters().values())
         images = self.matmul(
             xp.broadcast_to(transpose(operator), (self.k, *transpose(operator).shape))
         )
-        return _full(symmetrise(operator @ images))
+        return symmetrise(operator @ images)
 
     def observe(self, channel: Channel) -> Law:
         """The law of x given y = A x + e, up to the means."""

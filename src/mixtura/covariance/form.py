@@ -39,6 +39,8 @@ class Form:
 
     #: Whether the M-step must leave common-anchor moments as well.
     guarded = False
+    #: Whether ``log_joint`` can be told each row's likely component (b,) as ``guess``.
+    guided = False
     #: Batches of fewer rows would be mostly overhead.
     least_rows = 256
 

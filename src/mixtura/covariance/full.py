@@ -12,6 +12,7 @@ from scipy.linalg import get_blas_funcs
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import (
     cholesky,
+    congruent,
     solve_cholesky,
     solve_triangular,
     symmetrise,
@@ -111,6 +112,9 @@ class FullCovariance(Covariance):
 
     def rescaled(self, factors: Array) -> FullCovariance:
         return FullCovariance(self.values * factors * factors[:, None])
+
+    def _image(self, operator: Array) -> Array:
+        return congruent(operator, self.values)
 
     def conditional(self, given: Any, rest: Any) -> tuple[Any, Covariance]:
         # The Cholesky factor of (given, rest) holds the conditional's factor in its last block,

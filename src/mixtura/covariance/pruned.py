@@ -30,6 +30,8 @@ __all__ = ["Pruned", "principal_axes", "stages"]
 CUT = {np.dtype(np.float64): 37.0, np.dtype(np.float32): 21.0}
 #: Share of entries above which the form itself is the cheaper way.
 CROWDED = 0.4
+#: Rows that tell where all spread most.
+SAMPLED = 4096
 #: Columns and components from which bounds repay themselves.
 LEAST_COLUMNS, LEAST_COMPONENTS = 40, 16
 
@@ -41,14 +43,12 @@ def stages(d: int, k: int) -> tuple[int, ...]:
     return (d // 4,) if d <= 192 else (d // 12, d // 4)
 
 
-def principal_axes(weights: FloatArray, means: FloatArray, covariance: Any, r: int) -> FloatArray:
-    """The r principal axes (d, r) of a mixture, widest first."""
-    centred = means - weights @ means
-    total = (weights[:, None] * centred).T @ centred
-    flat = covariance.dense().reshape(len(weights), -1)
-    total += (weights @ flat).reshape(total.shape)
-    d = len(total)
-    _, vectors = eigh(total, subset_by_index=(d - r, d - 1))
+def principal_axes(x: FloatArray, r: int) -> FloatArray:
+    """The r principal axes (d, r) of rows x (n, d), of a few thousand of them, widest first."""
+    some = x[:: max(1, len(x) // SAMPLED)].astype(np.float64)
+    some -= some.mean(axis=0)
+    d = x.shape[1]
+    _, vectors = eigh(some.T @ some, subset_by_index=(d - r, d - 1))
     return np.ascontiguousarray(vectors[:, ::-1])
 
 
@@ -83,6 +83,11 @@ class Pruned(Form):
     whiteners: FloatArray | None = None
     least_rows = 4096
 
+    @property
+    def guided(self) -> bool:  # type: ignore[override]
+        """Whether a guess is of use: compiled code finds the best by itself."""
+        return self.whiteners is None
+
     @classmethod
     def of(
         cls,
@@ -116,24 +121,25 @@ class Pruned(Form):
         """Whether the whole form is guarded."""
         return self.whole.guarded
 
-    def log_joint(self, x: FloatArray) -> FloatArray:
+    def log_joint(self, x: FloatArray, guess: FloatArray | None = None) -> FloatArray:
         mapped = x @ self.axes
         joint = self.first.log_joint(np.ascontiguousarray(mapped[:, : self.width]))
         if self.whiteners is not None:
             return self._compiled(x, joint, self.whiteners)
         each, cut = np.arange(len(x)), CUT[np.dtype(x.dtype)]
         known = np.zeros(joint.shape, dtype=bool)
-        best = joint.argmax(axis=1)
+        best = joint.argmax(axis=1) if guess is None else guess
         level = self._settle(x, each, best, joint, known) - cut
         needed = (joint > level[:, None]) & ~known
         if self.second is not None:
             _evaluate(self.second, mapped, needed, joint)
             needed &= joint > level[:, None]
             rest = np.flatnonzero(needed.any(axis=1))
-            best = np.where(needed[rest], joint[rest], -np.inf).argmax(axis=1)
-            better = self._settle(x, rest, best, joint, known) - cut
-            level[rest] = np.maximum(level[rest], better)
-            needed &= (joint > level[:, None]) & ~known
+            if guess is None:  # the first choice is wrong for a row in four
+                best = np.where(needed[rest], joint[rest], -np.inf).argmax(axis=1)
+                better = self._settle(x, rest, best, joint, known) - cut
+                level[rest] = np.maximum(level[rest], better)
+                needed &= (joint > level[:, None]) & ~known
         if np.count_nonzero(needed) > CROWDED * needed.size:
             return self.whole.log_joint(x)
         _evaluate(self.exact, x, needed, joint)

@@ -119,6 +119,13 @@ class GaussianModel:
             self._kernels[key] = (compute, self._pruned(form, means, const, compute))
         return self._kernels[key]  # type: ignore[no-any-return]
 
+    def centred(self, x: FloatArray) -> FloatArray:
+        """Rows (b, d) about the anchor, in the dtype that is computed in."""
+        dtype, _ = self.kernel(x.dtype)
+        if x.dtype == dtype:
+            return np.asarray(x - self.anchor.astype(dtype, copy=False))
+        return np.asarray((x - self.anchor).astype(dtype))  # in float64 before digits are dropped
+
     def _pruned(self, form: Form, means: FloatArray, const: FloatArray, dtype: Any) -> Form:
         """A form that rules components out where there is much to gain."""
         if self.axes is None or type(self.kind) is not Full:
@@ -159,7 +166,7 @@ class GaussianModel:
         whole = rows.channel is None and type(self.kind) is Full
         large = rows.n * self.k >= compiled.LEAST_WORK and rows.n >= PRUNED_ROWS * self.d
         if widths and whole and large and self.axes is None:
-            axes = principal_axes(self.weights, self.means, self.covariance, widths[-1])
+            axes = principal_axes(rows.x, widths[-1])
             object.__setattr__(self, "axes", axes)  # kept by the models that follow
         if rows.channel is None:
             self.kernel(rows.x.dtype)
@@ -252,12 +259,8 @@ class GaussianView:
 
     def __init__(self, model: GaussianModel, rows: Rows) -> None:
         self._model = model
-        dtype, self._form = model.kernel(rows.x.dtype)
-        form = self._form
-        if rows.x.dtype == dtype:
-            self._x = rows.x - model.anchor.astype(dtype, copy=False)
-        else:  # centred in float64 before digits are dropped
-            self._x = (rows.x - model.anchor).astype(dtype)
+        self._form = form = model.kernel(rows.x.dtype)[1]
+        self._x = model.centred(rows.x)
         # The features of the E-step are the M-step's too, where both are of one kind.
         self._features = None
         if isinstance(form, Quadratic) and form.feature_bytes(len(self._x)) <= KEPT_BYTES:

@@ -192,6 +192,15 @@ def triangle(d: int) -> tuple[Any, Any]:
     return np.triu_indices(d)
 
 
+@lru_cache(maxsize=4)
+def _places(d: int) -> FloatArray:
+    """Where the packed numbers lie in the lower triangle of a matrix (d, d), row after row."""
+    rows, cols = triangle(d)
+    places: FloatArray = cols * d + rows
+    places.flags.writeable = False
+    return places
+
+
 class Full(MomentKind):
     """The upper triangle of M, for full structures."""
 
@@ -215,14 +224,21 @@ class Full(MomentKind):
         return _scattered("scatter_full", x, resp, own, resp.k, self.size(x.shape[1]))
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
-        rows, cols = triangle(u.shape[1])
-        return np.asarray(0.5 * (u[:, rows] * v[:, cols] + v[:, rows] * u[:, cols]))
+        k, d = u.shape
+        out, start = np.empty((k, self.size(d))), 0
+        for i in range(d):
+            row = out[:, start : start + d - i]
+            np.multiply(u[:, i : i + 1], v[:, i:], out=row)
+            row += v[:, i : i + 1] * u[:, i:]
+            start += d - i
+        out *= 0.5
+        return out
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
         scaled = np.sqrt(r)[:, None] * x
         syrk = get_blas_funcs("syrk", (scaled,))
-        moment = syrk(1.0, scaled.T)  # the upper triangle of xᵀ diag(r) x
-        return np.asarray(moment[triangle(x.shape[1])], dtype=np.float64)
+        moment = syrk(1.0, scaled.T).T  # the lower triangle of xᵀ diag(r) x, by rows in memory
+        return np.asarray(moment.ravel()[_places(x.shape[1])], dtype=np.float64)
 
     def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
         rows, cols = triangle(covariance.d)

@@ -14,6 +14,7 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.arrays.parallel import map_spans, n_workers
+from mixtura.fit import pairs
 from mixtura.sources import Rows
 from mixtura.statistics import grouped, normalise
 
@@ -52,6 +53,8 @@ class Dense:
             ``memory`` is what an engine carries from one step to the next: nothing, here.
         """
         model.ready(rows)
+        if pairs.serves(model, rows):
+            return pairs.by_component(model, rows, memory)
         serves = compiled.serves(rows.n_table * model.k)
         fused = model.fused(rows) if serves else None
         groups = serves and model.scatters(rows)
