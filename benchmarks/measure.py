@@ -127,7 +127,7 @@ def measure(
                 turns.pop(name, None)
                 return None
 
-        for name in entrants:
+        for name in [each for each in entrants if ENTRANTS[each].least_k <= workload.k]:
             structures = ENTRANTS[name].structures
             own = workload.covariance_type if name.startswith(OURS) else workload.peer_type
             if own not in structures or (name == FLOOR and workload.rank):
@@ -144,7 +144,7 @@ def measure(
                 slowest = max([first[name]["seconds"], *(t["longest"] for t in turns[name])])
                 if repeat > 0 and slowest > limit:
                     continue
-                found = attempt(name, do="time", iterations=m)
+                found = attempt(name, do="time", iterations=m * ENTRANTS[name].longer)
                 if found is not None:
                     turns[name].append(found)
                     say(f"{workload.name}: {name}: turn {repeat + 1} of {repeats}: {line(found)}")

@@ -79,6 +79,10 @@ class Entrant:
         Whether it iterates alike from the first step to the last, so that one can be timed.
     whole : bool
         Whether it takes part in fits to convergence.
+    least_k : int
+        Components from which it takes part.
+    longer : int
+        So many times as many iterations are timed: of one whose first differ from the others.
     """
 
     load: Callable[[], Fitter]
@@ -87,6 +91,8 @@ class Entrant:
     structures: tuple[str, ...] = ("full", "diag")
     per_iteration: bool = True
     whole: bool = False
+    least_k: int = 0
+    longer: int = 1
 
 
 def estimator(
@@ -126,7 +132,7 @@ def estimator(
     return fit
 
 
-def mixtura(precision: str) -> Callable[[], Fitter]:
+def mixtura(precision: str, **options: Any) -> Callable[[], Fitter]:
     """``mixtura.GaussianMixture``, at a precision where it offers the choice."""
 
     def load() -> Fitter:
@@ -135,7 +141,7 @@ def mixtura(precision: str) -> Callable[[], Fitter]:
         offered = "precision" in inspect.signature(GaussianMixture).parameters
         if precision == "mixed" and not offered:
             raise NotImplementedError("this version has no parameter `precision`")
-        settings = {"precision": precision} if offered else {}
+        settings = options | ({"precision": precision} if offered else {})
 
         def parameters(model: Any) -> tuple[Floats, Floats, Floats]:
             mix = model.mixture_
@@ -267,6 +273,9 @@ ENTRANTS = {
     OURS: Entrant(mixtura("double"), structures=ALL, whole=True),
     "mixtura mixed": Entrant(mixtura("mixed"), structures=ALL, per_iteration=False, whole=True),
     "mixtura single": Entrant(mixtura("single"), "float32", structures=ALL, whole=True),
+    "mixtura truncated": Entrant(
+        mixtura("single", engine="truncated"), "float32", least_k=100, longer=5
+    ),
     REFERENCE: Entrant(scikit_learn, install="pip install scikit-learn", whole=True),
     "scikit-learn float32": Entrant(
         scikit_learn, "float32", "pip install scikit-learn", whole=True

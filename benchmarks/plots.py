@@ -18,6 +18,7 @@ INK, MUTED, GRID = "#1c1f26", "#5f646e", "#d9d6cf"
 MARKS = {
     OURS: ("#2266aa", "o"),
     f"{OURS} single": ("#cc5522", "D"),
+    f"{OURS} truncated": ("#aa3377", "*"),
     REFERENCE: ("#5f646e", "s"),
     "scikit-learn float32": ("#5f646e", "^"),
     "pomegranate": ("#882255", "v"),

@@ -14,7 +14,7 @@ from benchmarks.whole import Whole
 __all__ = ["BEGIN", "END", "between", "replaced", "rows", "table"]
 
 BEGIN, END = "<!-- table: speed -->", "<!-- end -->"
-SINGLE = f"{OURS} single"
+SINGLE, TRUNCATED = f"{OURS} single", f"{OURS} truncated"
 
 
 def table(folder: Path) -> list[str]:
@@ -39,8 +39,8 @@ def machines(marks: Sequence[dict[str, Any]]) -> list[str]:
 
 def rows(speed: Sequence[Result], whole: Sequence[Whole]) -> list[str]:
     """Times as fast as scikit-learn in float64, per iteration and to the end, and memory."""
-    head = ["rows × columns", "components", "double", "single", "next best", "whole fit"]
-    head += ["memory", "scikit-learn's"]
+    head = ["rows × columns", "components", "double", "single", "truncated", "next best"]
+    head += ["whole fit", "memory", "scikit-learn's"]
     lines = ["| " + " | ".join(head) + " |", "|---|---" + "|---:" * (len(head) - 2) + "|"]
     fits = {each.workload.name: each for each in whole}
     for result in speed:
@@ -52,6 +52,7 @@ def rows(speed: Sequence[Result], whole: Sequence[Whole]) -> list[str]:
             f"{w.k:,} {kind}",
             times(result.ratio(OURS)),
             times(result.ratio(SINGLE)),
+            times(result.ratio(TRUNCATED)),
             best(result),
             times(None if ended is None else ended.ratio(f"{OURS} mixed") or ended.ratio(OURS)),
             size(result, OURS),
