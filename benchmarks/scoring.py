@@ -1,8 +1,10 @@
-"""What answers cost once a mixture is there: scores, responsibilities, draws, conditional means.
+"""What answers cost once a mixture is there, and what a fit costs before it iterates.
 
 ``python -m benchmarks.scoring`` takes mixtures of the sizes of workloads b and d, and prints ratios
-to scikit-learn (float64) and, for the law of half of the columns given the others, to gmr; seconds
-are medians of turns in one process. ``--rows`` takes fewer rows.
+of scores, responsibilities and draws to scikit-learn's (float64), of the law of half of the columns
+given the others to gmr's, and of the start with one iteration on the workloads' rows to
+scikit-learn's; seconds are medians of turns in one process. ``--rows`` takes fewer rows,
+``--results FOLDER`` keeps the table.
 """
 
 from __future__ import annotations
@@ -10,13 +12,18 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.workloads import WORKLOADS
+from benchmarks.report import heading, stamp
+from benchmarks.workloads import WORKLOADS, prepare
 
+#: What, beside whom, our seconds and theirs.
+Row = tuple[str, str, float, float]
+CACHE = Path(__file__).parent / ".cache"
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
@@ -52,7 +59,7 @@ def seconds(work: Callable[[], Any], turns: int) -> float:
     return float(np.median(spent))
 
 
-def scores(name: str, rows: int | None, turns: int) -> list[tuple[str, str, float, float]]:
+def scores(name: str, rows: int | None, turns: int) -> list[Row]:
     """Rows of the table for a workload: what, beside whom, our seconds and theirs."""
     case = next(w for w in WORKLOADS.values() if w.name == name)
     rng, n = np.random.default_rng(0), min(rows or case.n, case.n)
@@ -71,7 +78,7 @@ def scores(name: str, rows: int | None, turns: int) -> list[tuple[str, str, floa
     ]
 
 
-def conditionals(rows: int | None, turns: int) -> list[tuple[str, str, float, float]]:
+def conditionals(rows: int | None, turns: int) -> list[Row]:
     """Conditional and imputed means of 100,000 rows beside gmr's."""
     import gmr
 
@@ -100,21 +107,48 @@ def conditionals(rows: int | None, turns: int) -> list[tuple[str, str, float, fl
     ]
 
 
-def main() -> None:
+def beginning(name: str, rows: int | None, turns: int, cache: Path) -> Row:
+    """A start by default settings and one iteration, on a workload's rows."""
+    from sklearn.mixture import GaussianMixture
+
+    import mixtura as mx
+
+    case = WORKLOADS[name]
+    x = np.load(prepare(case, cache).rows)[:rows]
+
+    def first(cls: Any) -> Any:
+        how = {"covariance_type": case.covariance_type, "reg_covar": case.reg_covar}
+        return cls(case.k, max_iter=1, random_state=0, **how).fit(x)
+
+    what = f"{name}: {len(x):,} × {case.d}, k = {case.k}, start and first iteration"
+    ours = seconds(lambda: first(mx.GaussianMixture), turns)
+    return what, "scikit-learn", ours, seconds(lambda: first(GaussianMixture), 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rows", type=int, help="at most so many rows")
     parser.add_argument("--turns", type=int, default=5)
-    chosen = parser.parse_args()
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="keep scoring.md there")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where data are kept")
+    chosen = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
+    marks = stamp(None, None, chosen.turns)
     found = [*scores("b", chosen.rows, chosen.turns), *scores("d", chosen.rows, chosen.turns)]
+    found += [beginning(name, chosen.rows, chosen.turns, chosen.cache) for name in "bd"]
     try:
         found += conditionals(chosen.rows, chosen.turns)
     except ImportError:
         print("gmr is not installed: conditioning is left out")
-    print("| | beside | seconds | theirs | ratio |\n|---|---|---|---|---|")
+    lines = [heading(marks), "", "| | beside | seconds | theirs | ratio |", "|---|---|---|---|---|"]
     for what, peer, ours, theirs in found:
-        print(f"| {what} | {peer} | {ours:.4f} | {theirs:.4f} | {theirs / ours:.1f} |")
+        lines.append(f"| {what} | {peer} | {ours:.4f} | {theirs:.4f} | {theirs / ours:.1f} |")
+    print("\n".join(lines))
+    if chosen.results is not None:
+        chosen.results.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(["# Scores, conditional means and starts", "", *lines, ""])
+        (chosen.results / "scoring.md").write_text(text, encoding="utf8")
 
 
 if __name__ == "__main__":
