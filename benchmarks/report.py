@@ -184,14 +184,14 @@ NOTES = (
     "Every row of a table is one entrant. Seconds are per EM iteration from equal starts, medians "
     "of turns that all take in alternation. *Faster* is how many times as fast as that entrant "
     "ours is (double precision, single, truncated): the median of the turns' own ratios, with the "
-    "least and the greatest; *in processor time* is the same of double over all threads. *Share* is "
-    "nominal work (4 n k f operations, see `benchmarks/work.py`) over seconds, as a share of the rate of "
-    "matrix products of the same dtype in the same turn. Log-likelihoods are means per row (nats) "
-    "over all rows in the last iteration, in the library's own account; *judged* is the difference "
-    "of the final parameters to scikit-learn's (float64) on up to 10,000 rows, by one scorer in "
-    "float64. Memory is the peak above data and imports. *Foreign* is the greatest share of all "
-    "processors that other processes took during a turn. faiss makes Lloyd iterations of k-means: "
-    "the floor."
+    "least and the greatest; *in processor time* is the same of double over all threads. *Share* "
+    "is nominal work (4 n k f operations, see `benchmarks/work.py`) over seconds, as a share of "
+    "the rate of matrix products of the same dtype in the same turn. Log-likelihoods are means "
+    "per row (nats) over all rows in the last iteration, in the library's own account; *judged* "
+    "is the difference of the final parameters to scikit-learn's (float64) on up to 10,000 rows, "
+    "by one scorer in float64. Memory is the peak above data and imports. *Foreign* is the "
+    "greatest share of all processors that other processes took during a turn. faiss makes Lloyd "
+    "iterations of k-means: the floor."
 )
 #: Ours to which each entrant is compared.
 FASTER = (OURS, f"{OURS} single", f"{OURS} truncated")
