@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_blas_funcs
 
+from mixtura.arrays.blas import substitute
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import (
     cholesky,
@@ -160,14 +160,8 @@ class FullCovariance(Covariance):
 
     def _substitution(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
         """Forward substitution: half the work of a product, and no inverses to hold."""
-        factors = self.cholesky.astype(dtype, copy=False)
-        trsm = get_blas_funcs("trsm", dtype=dtype)
-
-        def whiten(x: FloatArray, j: int) -> FloatArray:
-            z = trsm(1.0, factors[j].T, x.T, lower=0, trans_a=1, overwrite_b=1)
-            return np.asarray(z.T)
-
-        return whiten
+        factors = np.ascontiguousarray(self.cholesky, dtype=dtype)
+        return lambda x, j: substitute(factors[j], np.ascontiguousarray(x))
 
     def form(
         self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None

@@ -23,8 +23,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_blas_funcs
 
+from mixtura.arrays.blas import gram
 from mixtura.arrays.compiled import kernel
 from mixtura.statistics.responsibilities import Grouped
 from mixtura.typing import FloatArray
@@ -235,9 +235,7 @@ class Full(MomentKind):
         return out
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
-        scaled = np.sqrt(r)[:, None] * x
-        syrk = get_blas_funcs("syrk", (scaled,))
-        moment = syrk(1.0, scaled.T).T  # the lower triangle of xᵀ diag(r) x, by rows in memory
+        moment = gram(np.ascontiguousarray(np.sqrt(r)[:, None] * x))  # of xᵀ diag(r) x
         return np.asarray(moment.ravel()[_places(x.shape[1])], dtype=np.float64)
 
     def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
