@@ -195,7 +195,8 @@ class LowRankCovariance(Covariance):
         return LowRankCovariance(self.loadings * root, a * self.noise + b)
 
     def select(self, columns: Any) -> LowRankCovariance:
-        return LowRankCovariance(self.loadings[:, columns, :], self.noise[:, columns])
+        loadings = transpose(transpose(self.loadings)[:, :, columns])  # factor by factor in memory
+        return LowRankCovariance(loadings, self.noise[:, columns])
 
     def take(self, components: Any) -> LowRankCovariance:
         return LowRankCovariance(self.loadings[components], self.noise[components])
