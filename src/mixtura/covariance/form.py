@@ -48,6 +48,10 @@ class Form:
         """Log wₖ + log N(x; μₖ, Σₖ) (b, k), for rows (b, d) centred at the form's anchor."""
         raise NotImplementedError
 
+    def leading(self, x: FloatArray) -> FloatArray:
+        """``log_joint`` for a search: exact where it is large; others may be −∞."""
+        return self.log_joint(x)
+
     def among(self, components: FloatArray) -> Form:
         """The form of some components alone."""
         return Chosen(self, components)

@@ -27,19 +27,19 @@ import numpy as np
 
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import cholesky, solve_cholesky, solve_triangular, transpose
-from mixtura.arrays.namespace import as_float, freeze, join, namespace
-from mixtura.arrays.parallel import single_threaded_blas
+from mixtura.arrays.namespace import as_float, freeze, is_numpy, join, namespace
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import positive, scatter_columns
 from mixtura.covariance.factored import Factored
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, is_safe
+from mixtura.covariance.pieces import by_pieces
 from mixtura.covariance.screened import Screened
 from mixtura.errors import ConstructionError, InputError
 from mixtura.statistics import Diagonal as DiagonalMoments
 from mixtura.statistics import Full as FullMoments
-from mixtura.statistics import MomentKind, Projected, Statistics
+from mixtura.statistics import MomentKind, Pooled, Projected, Statistics
 from mixtura.typing import Array, FloatArray
 
 __all__ = ["LowRank", "LowRankCovariance"]
@@ -107,11 +107,27 @@ class LowRankCovariance(Covariance):
         return self.loadings / self._root
 
     @derived
+    def _solved(self) -> tuple[Array, Array, Array]:
+        """L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W, and (U, β)ᵀ: U = Ψ⁻¹ W L⁻ᵀ and β = U L⁻¹."""
+        positive(self.noise)
+        if not is_numpy(self.noise):
+            return _solve(self.loadings, self.noise)
+        k, d, r = self.loadings.shape
+        found = np.empty((k, r, r)), np.empty((k, r, d)), np.empty((k, r, d))
+
+        def piece(part: slice) -> None:
+            for whole, some in zip(
+                found, _solve(self.loadings[part], self.noise[part]), strict=True
+            ):
+                whole[part] = some
+
+        by_pieces(piece, k, d * r)
+        return found
+
+    @property
     def _inner(self) -> Array:
-        """The Cholesky factor of M = I + W̃ᵀ W̃ (k, r, r)."""
-        xp = namespace(self.noise)
-        eye = xp.eye(self.rank, dtype=self.noise.dtype, device=self.noise.device)
-        return cholesky(transpose(self._scaled) @ self._scaled + eye)
+        """The Cholesky factor of M (k, r, r)."""
+        return self._solved[0]
 
     @derived
     def _spectrum(self) -> tuple[Array, Array]:
@@ -127,6 +143,8 @@ class LowRankCovariance(Covariance):
 
     @derived
     def _diagonal(self) -> Array:
+        if is_numpy(self.noise):
+            return np.einsum("kdr,kdr->kd", self.loadings, self.loadings) + self.noise
         return namespace(self.noise).sum(self.loadings * self.loadings, axis=-1) + self.noise
 
     def diagonal(self) -> Array:
@@ -177,7 +195,8 @@ class LowRankCovariance(Covariance):
         return LowRankCovariance(self.loadings * root, a * self.noise + b)
 
     def select(self, columns: Any) -> LowRankCovariance:
-        return LowRankCovariance(self.loadings[:, columns, :], self.noise[:, columns])
+        loadings = transpose(transpose(self.loadings)[:, :, columns])  # factor by factor in memory
+        return LowRankCovariance(loadings, self.noise[:, columns])
 
     def take(self, components: Any) -> LowRankCovariance:
         return LowRankCovariance(self.loadings[components], self.noise[components])
@@ -209,12 +228,12 @@ class LowRankCovariance(Covariance):
         return float((self.diagonal() * inverse).max())
 
     def regression(self) -> Array:
-        """β = Σ⁻¹ W = Ψ^(−½) W̃ M⁻¹ (k, d, r); ``solve`` would cancel where Ψ is small."""
-        return transpose(solve_cholesky(self._inner, transpose(self._scaled))) / self._root
+        """β = Σ⁻¹ W = Ψ⁻¹ W M⁻¹ (k, d, r); ``solve`` would cancel where Ψ is small."""
+        return transpose(self._solved[2])
 
     def _precision_loadings(self) -> Array:
         """U (k, d, r) with Σ⁻¹ = 1/Ψ − U Uᵀ."""
-        return transpose(solve_triangular(self._inner, transpose(self._scaled))) / self._root
+        return transpose(self._solved[1])
 
     def _observe_cells(self, channel: CellNoise) -> Law:
         # Given the factors z the cells are independent: x = μ + (1 − κ) W z + κ (y − μ) + rest,
@@ -332,14 +351,13 @@ class LowRank(Structure):
     def fit(
         self, stats: Statistics, previous: Covariance | None, floor: Floor
     ) -> LowRankCovariance:
-        moments = stats.spread()
         before = previous if isinstance(previous, LowRankCovariance) else None
-        if isinstance(moments, tuple):
+        kind = stats.kind.inner if isinstance(stats.kind, Pooled) else stats.kind
+        if isinstance(kind, Projected):
             if before is None:
                 raise AssertionError("projected moments are asked for with a previous covariance")
-            product, variances = moments
-            with single_threaded_blas():  # small matrices, on which threads would wait
-                return self._fit_projected(product, variances, before, floor, stats)
+            return self._fit_projected(stats, kind, before, floor)
+        moments = stats.spread()
         if moments.ndim == 3:
             return self._fit_dense(moments, before, floor, stats.mass)
         variances = floor.variances(moments)  # a start: no loadings yet
@@ -380,35 +398,39 @@ class LowRank(Structure):
         return np.full(covariance.k, self.rank)
 
     def _fit_projected(
-        self,
-        product: FloatArray,
-        variances: FloatArray,
-        previous: LowRankCovariance,
-        floor: Floor,
-        stats: Statistics,
+        self, stats: Statistics, kind: Projected, previous: LowRankCovariance, floor: Floor
     ) -> LowRankCovariance:
-        if previous.loadings.any():
-            loadings = self._step(product, previous, stats.kind)
-            explained = np.einsum("kdr,kdr->kd", loadings, product)
-        else:
-            loadings = self._nystrom(product, previous, stats.mass)
-            explained = np.minimum((loadings**2).sum(axis=2), 0.9 * variances)
-        # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
-        return LowRankCovariance(loadings, floor.variances(np.maximum(variances - explained, 0)))
+        """By pieces of a few components, from S β and diag S."""
+        k, d, r = previous.loadings.shape
+        loadings, noise = np.empty((k, r, d)), np.empty((k, d))  # factor by factor in memory
+        begun = previous.loadings.any()
 
-    def _step(
-        self, product: FloatArray, previous: LowRankCovariance, kind: MomentKind
-    ) -> FloatArray:
+        def piece(part: slice) -> None:
+            some = stats if stats.kind.pooled else stats.take(part)
+            product, variances = some.spread()
+            if begun:
+                found = self._step(product, previous.loadings[part], kind.basis[part])
+                explained = np.einsum("kdr,kdr->kd", found, product)
+            else:
+                found = self._nystrom(product, previous.noise[part], some.mass)
+                explained = np.minimum((found**2).sum(axis=2), 0.9 * variances)
+            loadings[part] = transpose(found)
+            # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
+            noise[part] = floor.variances(np.maximum(variances - explained, 0))
+
+        by_pieces(piece, k, d * r)
+        for array in (loadings, noise):
+            array.flags.writeable = False  # nobody else has them, and they need not be copied
+        return LowRankCovariance(transpose(loadings), noise)
+
+    def _step(self, product: FloatArray, loadings: FloatArray, beta: FloatArray) -> FloatArray:
         """W = C E⁻¹, E = I − βᵀ W + βᵀ C."""
-        beta = kind.basis if isinstance(kind, Projected) else previous.regression()
-        second = np.eye(previous.rank) - transpose(beta) @ (previous.loadings - product)
-        return np.asarray(product @ np.linalg.inv(second), dtype=np.float64)
+        second = np.eye(loadings.shape[2]) - transpose(beta) @ (loadings - product)
+        return np.asarray(transpose(transpose(np.linalg.inv(second)) @ transpose(product)))
 
-    def _nystrom(
-        self, product: FloatArray, previous: LowRankCovariance, mass: FloatArray
-    ) -> FloatArray:
+    def _nystrom(self, product: FloatArray, noise: FloatArray, mass: FloatArray) -> FloatArray:
         """Leading factors of S in units of its diagonal, from a sketch S D⁻¹ G."""
-        root = np.sqrt(previous.noise)[:, :, None]
+        root = np.sqrt(noise)[:, :, None]
         sketch = np.random.default_rng(0).standard_normal((1, *product.shape[1:]))
         scaled = product / root
         core = np.swapaxes(sketch, 1, 2) @ scaled
@@ -444,6 +466,17 @@ class LowRank(Structure):
         if isinstance(self.rank, str) and isinstance(covariance, LowRankCovariance):
             return int(_count(self._ranks(covariance), covariance.d))
         return self.n_parameters(covariance.k, covariance.d)
+
+
+def _solve(loadings: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """The Cholesky factor of M, Uᵀ and βᵀ; see ``LowRankCovariance``."""
+    xp, r = namespace(noise), loadings.shape[-1]
+    eye = xp.eye(r, dtype=noise.dtype, device=noise.device)
+    scaled = transpose(loadings) / noise[:, None, :]
+    factor = cholesky(scaled @ loadings + eye)
+    root = solve_triangular(factor, eye)
+    u = root @ scaled
+    return factor, u, transpose(root) @ u
 
 
 def _count(ranks: FloatArray, d: int) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.arrays.parallel import map_spans, n_workers
+from mixtura.covariance.differences import Differences
 from mixtura.fit.neighbourhoods import Neighbourhoods, grouped_by
 from mixtura.sources import Rows
 from mixtura.statistics import Diagonal, Statistics, Trace, normalise
@@ -90,7 +91,7 @@ class _General:
 
     def __init__(self, model: Any, rows: Rows, held: Neighbourhoods, size: int | None) -> None:
         self.model, self.rows, self.held = model, rows, held
-        self.dtype, self.form = model.kernel(rows.x.dtype)
+        self.dtype, self.form = model.quickest(rows)
         self.order, self.bounds = held.blocks
         self.best = np.empty(rows.n, dtype=np.int32)
         self.far = np.empty(rows.n, dtype=np.float32)
@@ -112,7 +113,10 @@ class _General:
                 self.shares[batch.owners] += batch.shares
             self._moments(found, threads)
         model, mass = self.model, self.mass
-        stats = Statistics(mass, mass.copy(), self.first, self.second, model.means, model.kind)
+        anchor = model.means
+        if isinstance(self.form, Differences):
+            anchor = model.anchor + self.form.means.astype(np.float64)
+        stats = Statistics(mass, mass.copy(), self.first, self.second, anchor, model.kind)
         return Passed(stats, loglik, self.shares, self.best, self.far)
 
     def _batches(self, start: int, stop: int, threads: int) -> list[_Batch]:
@@ -127,13 +131,9 @@ class _General:
     def _batch(self, low: int, high: int) -> _Batch:
         held, dtype = self.held, self.dtype
         index = self.order[low:high]
-        x = (np.take(self.rows.x, index, axis=0) - self.model.anchor).astype(dtype, copy=False)
         owner = held.owner[index]
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
-        ends = np.append(starts[1:], len(index))
-        joint = np.empty((len(index), held.lists.shape[1]), dtype=dtype)
-        for a, b in zip(starts, ends, strict=True):
-            joint[a:b] = self.form.among(held.lists[owner[a]]).log_joint(x[a:b])
+        joint = self._joint(index, np.append(starts, len(index)), held.lists[owner[starts]])
         lists, each, chosen = held.lists[owner], np.arange(len(index)), joint.argmax(axis=1)
         self.best[index] = best = lists[each, chosen]
         self.far[index] = self.peaks[best] - joint[each, chosen]
@@ -148,6 +148,23 @@ class _General:
         shares = np.add.reduceat(resp.astype(np.float64), starts, axis=0)
         loglik = float(np.sum(log_norm, dtype=np.float64))
         return _Batch(index[at], lists[at, place], values, loglik, owner[starts], shares)
+
+    def _joint(self, index: FloatArray, starts: FloatArray, lists: FloatArray) -> FloatArray:
+        """Log joints (b, c) of some rows, block by block, with the components of their lists."""
+        if isinstance(self.form, Differences):
+            return self.form.blocks(*self._near(index), starts, lists)
+        x = np.take(self.rows.x, index, axis=0) - self.model.anchor
+        x = x.astype(self.dtype, copy=False)
+        parts = zip(pairwise(starts), lists, strict=True)
+        return np.concatenate([self.form.among(some).log_joint(x[a:b]) for (a, b), some in parts])
+
+    def _near(self, index: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """A table in float32, places of some rows in it, and what is to be subtracted from them."""
+        x, anchor = self.rows.x, self.model.anchor
+        if x.dtype == self.dtype and x.flags.c_contiguous:
+            return x, index, anchor.astype(self.dtype)
+        x = (np.take(x, index, axis=0) - anchor).astype(self.dtype)
+        return x, np.arange(len(x), dtype=np.int32), np.zeros_like(x[0])
 
     def _moments(self, found: list[_Batch], threads: int) -> None:
         """Add the moments of rows about their components' means."""
@@ -170,11 +187,15 @@ class _General:
                 self.second += pooled
 
     def _moment(self, j: int, rows: FloatArray, r: FloatArray, pooled: FloatArray | None) -> None:
+        second = self.second[j] if pooled is None else pooled[0]
+        if isinstance(self.form, Differences):
+            basis, add = self.model.kind.basis[j], self.form.moments
+            self.mass[j] += add(j, *self._near(rows), r, basis, self.first[j], second)
+            return
         near = np.take(self.rows.x, rows, axis=0) - self.model.means[j]
         near = near.astype(self.dtype, copy=False)
         self.mass[j] += r.sum(dtype=np.float64)
         self.first[j] += r @ near
-        second = self.second[j] if pooled is None else pooled[0]
         second += self.model.kind.gather_one(r, near, j)
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.arrays.linalg import cholesky
-from mixtura.covariance import Covariance, Floor, Structure
+from mixtura.covariance import Covariance, Floor, LowRankCovariance, Structure
+from mixtura.covariance.differences import Differences
 from mixtura.covariance.form import Form, Quadratic
 from mixtura.covariance.observed import Observed, observed
 from mixtura.covariance.pruned import Pruned, principal_axes, stages
@@ -26,7 +27,14 @@ from mixtura.fit.measured import MeasuredView
 from mixtura.fit.selection import SelectedView
 from mixtura.mixture import Mixture
 from mixtura.sources import Rows
-from mixtura.statistics import Full, Grouped, MomentKind, Responsibilities, Statistics
+from mixtura.statistics import (
+    Full,
+    Grouped,
+    MomentKind,
+    Projected,
+    Responsibilities,
+    Statistics,
+)
 from mixtura.statistics.responsibilities import CROWDED, active, negligible
 from mixtura.typing import FloatArray, View
 
@@ -105,11 +113,7 @@ class GaussianModel:
         """
         key = np.dtype(dtype if self.compute is None else self.compute)
         if key not in self._kernels:
-            with np.errstate(divide="ignore"):
-                const = np.log(self.weights) - 0.5 * (
-                    self.d * np.log(2 * np.pi) + self.covariance.logdet
-                )
-            means = self.means - self.anchor
+            const, means = self._const, self.means - self.anchor
             compute = np.dtype(np.float64) if self._needs_double(key) else key
             form = self.covariance.form(means, const, compute)
             if form.guarded and compute == np.float32:
@@ -125,6 +129,30 @@ class GaussianModel:
         if x.dtype == dtype:
             return np.asarray(x - self.anchor.astype(dtype, copy=False))
         return np.asarray((x - self.anchor).astype(dtype))  # in float64 before digits are dropped
+
+    def quickest(self, rows: Rows) -> tuple[Any, Form]:
+        """``kernel`` for engines whose rows meet few components, and seldom all of them.
+
+        Where a form leaves entries that are nothing beside others of their row, these are bounds.
+        """
+        dtype = np.dtype(rows.x.dtype if self.compute is None else self.compute)
+        key = "quickest", dtype
+        if key not in self._kernels:
+            factors = isinstance(self.covariance, LowRankCovariance)
+            serves = factors and isinstance(self.kind, Projected) and dtype == np.float32
+            form = None
+            if serves and compiled.serves(rows.n * self.k) and not self._needs_double(dtype):
+                form = Differences.of(self.covariance, self.means - self.anchor, self._const)
+            self._kernels[key] = form
+        form = self._kernels[key]
+        return self.kernel(rows.x.dtype) if form is None else (dtype, form)
+
+    @property
+    def _const(self) -> FloatArray:
+        """Log joints (k,) at the means."""
+        with np.errstate(divide="ignore"):
+            logs = np.log(self.weights)
+        return np.asarray(logs - 0.5 * (self.d * np.log(2 * np.pi) + self.covariance.logdet))
 
     def _pruned(self, form: Form, means: FloatArray, const: FloatArray, dtype: Any) -> Form:
         """A form that rules components out where there is much to gain."""

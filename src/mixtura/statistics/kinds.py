@@ -2,14 +2,14 @@ r"""Kinds of second moment: what a structure must know of Σ r (x − a)(x − a
 
 A kind maps the symmetric matrix M = Σ r x xᵀ linearly to a packed vector of length f:
 
-======== ======================= =====================
-kind     packed                  f
-======== ======================= =====================
-trace    tr M                    1
-diagonal diag M                  d
-full     upper triangle of M     d (d + 1) / 2
-projected (M β, diag M), β (d,r)  d (r + 1)
-======== ======================= =====================
+========= ============================ =============
+kind      packed                       f
+========= ============================ =============
+trace     tr M                         1
+diagonal  diag M                       d
+full      upper triangle of M          d (d + 1) / 2
+projected βᵀ M and diag M, for β (d,r) d (r + 1)
+========= ============================ =============
 
 Because the map is linear, moments add, and moving the anchor by δ is the same rank-two update for
 every kind: with M about a, Σ r x about a called m, and N = Σ r,
@@ -26,6 +26,7 @@ import numpy as np
 
 from mixtura.arrays.blas import gram
 from mixtura.arrays.compiled import kernel
+from mixtura.arrays.linalg import transpose
 from mixtura.statistics.responsibilities import Grouped
 from mixtura.typing import FloatArray
 
@@ -71,6 +72,10 @@ class MomentKind:
             To which packed number each product is added.
         """
         return None
+
+    def take(self, components: slice) -> MomentKind:
+        """The kind of some components' moments."""
+        return self
 
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Packed (u vᵀ + v uᵀ) / 2 for (k, d) vectors: (k, f)."""
@@ -252,7 +257,10 @@ class Full(MomentKind):
 
 @dataclass(frozen=True, eq=False)
 class Projected(MomentKind):
-    """(M β, diag M) for a basis β (k, d, r) per component: all that a low-rank fit needs."""
+    """(M β, diag M) for a basis β (k, d, r) per component: all that a low-rank fit needs.
+
+    Products are kept factor by factor, and with them loadings, so that loops run over columns.
+    """
 
     basis: FloatArray
     by_component = True
@@ -260,12 +268,15 @@ class Projected(MomentKind):
     def size(self, d: int) -> int:
         return d * (int(self.basis.shape[2]) + 1)
 
+    def take(self, components: slice) -> Projected:
+        return self if len(self.basis) == 1 else Projected(self.basis[components])
+
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         k, d = u.shape
         along = np.stack([v, u], axis=1) @ self.basis  # (vᵀβ, uᵀβ)
         out = np.empty((k, self.size(d)))
-        half = 0.5 * np.stack([u, v], axis=2) @ along
-        out[:, :-d] = half.reshape(k, -1)
+        packed = out[:, :-d].reshape(k, -1, d)
+        np.matmul(0.5 * transpose(along), np.stack([u, v], axis=1), out=packed)
         np.multiply(u, v, out=out[:, -d:])
         return out
 
@@ -274,9 +285,9 @@ class Projected(MomentKind):
         k = resp.shape[1]
         flat = np.ascontiguousarray(self.basis.transpose(1, 0, 2).reshape(d, m * r), dtype=x.dtype)
         z = (x @ flat).reshape(-1, m, r) * resp[:, :, None]
-        product = (x.T @ z.reshape(-1, k * r)).reshape(d, k, r).transpose(1, 0, 2)
+        product = (z.reshape(-1, k * r).T @ x).reshape(k, r * d)
         squares = resp.T @ (x * x)
-        return np.concatenate([product.reshape(k, -1), squares], axis=1).astype(np.float64)
+        return np.concatenate([product, squares], axis=1).astype(np.float64)
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
         basis = self.basis[j % len(self.basis)].astype(x.dtype, copy=False)
@@ -284,21 +295,21 @@ class Projected(MomentKind):
         z *= r[:, None]
         cut = basis.size
         out = np.empty(cut + x.shape[1])
-        out[:cut] = (x.T @ z).ravel()
+        out[:cut] = (z.T @ x).ravel()
         out[cut:] = r @ (x * x)
         return out
 
     def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
         k = len(mass)
         basis = np.broadcast_to(self.basis, (k, *self.basis.shape[1:]))
-        product = np.broadcast_to(covariance.matmul(basis), basis.shape).reshape(k, -1)
-        packed = np.concatenate([product, covariance.diagonal()], axis=1)
+        product = transpose(np.broadcast_to(covariance.matmul(basis), basis.shape))
+        packed = np.concatenate([product.reshape(k, -1), covariance.diagonal()], axis=1)
         return np.asarray(mass[:, None] * packed)
 
     def unpack(self, packed: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
         """(S β (k, d, r), diag S (k, d))."""
         cut = d * int(self.basis.shape[2])
-        return packed[:, :cut].reshape(len(packed), d, -1), packed[:, cut:]
+        return transpose(packed[:, :cut].reshape(len(packed), -1, d)), packed[:, cut:]
 
 
 @dataclass(frozen=True, eq=False)

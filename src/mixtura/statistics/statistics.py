@@ -60,6 +60,17 @@ class Statistics:
         second = self.second + self.kind.cross(delta, scaled - 2 * self.first)
         return replace(self, first=self.first - scaled, second=second, anchor=anchor)
 
+    def take(self, components: slice) -> Statistics:
+        """Some components, of a kind that does not pool them."""
+        return Statistics(
+            self.mass[components],
+            self.weight[components],
+            self.first[components],
+            self.second[components],
+            self.anchor if len(self.anchor) == 1 else self.anchor[components],
+            self.kind.take(components),
+        )
+
     def __add__(self, other: Statistics) -> Statistics:
         other = other.about(self.anchor)
         return replace(

@@ -128,7 +128,7 @@ class Truncated:
                 "expected whole and exact rows for engine='truncated', got gaps, noise, operators, "
                 "limits of detection or a selection; use engine='dense'"
             )
-        model.kernel(rows.x.dtype)  # before threads ask for it
+        model.quickest(rows)  # before threads ask for it
         held = memory if isinstance(memory, Memory) and memory.serves(model, rows) else None
         if held is None:
             now = neighbourhoods(model, rows, self.candidates)
@@ -218,9 +218,16 @@ class Truncated:
 
 
 def _batch_rows(model: Any, rows: Rows) -> int:
-    _, form = model.kernel(rows.x.dtype)
+    _, form = model.quickest(rows)
     numbers = form.row_floats(model.d, model.k)
     return int(np.clip(BATCH_BYTES // (8 * numbers), min(form.least_rows, 1024), 4096))
+
+
+def _form_of(model: Any, x: FloatArray) -> tuple[Any, FloatArray]:
+    """The quickest form, and rows as it takes them."""
+    dtype, form = model.quickest(Rows(x))
+    anchor = model.anchor.astype(dtype) if x.dtype == dtype else model.anchor
+    return form, (x - anchor).astype(dtype, copy=False)
 
 
 def likeliest(model: Any, rows: Rows, index: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -231,7 +238,8 @@ def likeliest(model: Any, rows: Rows, index: FloatArray) -> tuple[FloatArray, Fl
     first, second = (np.empty(len(index), dtype=np.int32) for _ in range(2))
 
     def work(start: int, stop: int) -> None:
-        joint = model.at(Rows(np.take(rows.x, index[start:stop], axis=0))).log_joint
+        form, x = _form_of(model, np.take(rows.x, index[start:stop], axis=0))
+        joint = form.leading(x)
         each, top = np.arange(len(joint)), joint.argmax(axis=1)
         first[start:stop], level = top, joint[each, top] - NEAR
         joint[each, top] = -np.inf
@@ -251,7 +259,8 @@ def exact_loglik(model: Any, rows: Rows) -> float:
         total = 0.0
         for low in range(start, stop, size):
             batch = rows.batch(low, min(low + size, stop))
-            _, log_norm = soft(model.at(batch).log_joint, batch.weight)
+            form, x = _form_of(model, batch.x)
+            _, log_norm = soft(form.log_joint(x), batch.weight)
             total += float(np.sum(log_norm, dtype=np.float64))
         return total
 
