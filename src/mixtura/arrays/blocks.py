@@ -6,7 +6,8 @@ Rows that belong to one block are held against the components of its list alone,
 
 with differences, so that no digits cancel, and with rows as the lanes of vector instructions. The
 moments Σ r, Σ r (x − μₖ) and Σ r (x − μₖ)² are then added for the pairs of row and component that
-matter. The reference is ``AmongView`` of ``fit.among``, which serves for every structure.
+matter: over the rows of a tile in the type that is computed in, over tiles in float64. The
+reference is the general pass of ``fit.among``, which serves for every structure.
 
 This module needs Numba, and is imported where it is used.
 """
@@ -87,7 +88,10 @@ def diagonal(
     top = np.empty(TILE, dtype=means.dtype)
     total = np.empty(TILE, dtype=means.dtype)
     chosen = np.empty(TILE, dtype=np.int32)
-    apart = np.empty(d, dtype=means.dtype)
+    sum1 = np.empty(d, dtype=means.dtype)
+    sum2 = np.empty(d, dtype=means.dtype)
+    value = np.empty(TILE + 1, dtype=means.dtype)
+    hits = np.empty(TILE + 1, dtype=np.int32)
     zero = means.dtype.type(0)
     trace = second.shape[1] < d
     loglik = 0.0
@@ -163,25 +167,38 @@ def diagonal(
             if most <= least:
                 continue
             mean, m1, m2 = means[j], first[j], second[j]
-            along = 0.0
+            count = 0
             for p in range(width):
-                if out[p] <= least:
-                    continue
-                r = out[p] * total[p]
-                along += r
-                row = rows[p]
+                hits[count] = p
+                count += out[p] > least
+            along = 0.0
+            for q in range(count):
+                value[q] = out[hits[q]] * total[hits[q]]
+                along += value[q]
+            for i in range(d):
+                sum1[i] = 0
+                sum2[i] = 0
+            if count % 2 == 1:
+                hits[count] = hits[0]
+                value[count] = 0
+            for q in range(0, count, 2):
+                r, t = value[q], value[q + 1]
+                row, other = rows[hits[q]], rows[hits[q + 1]]
                 for i in range(d):
-                    apart[i] = row[i] - mean[i]
-                if trace:
-                    square = zero
-                    for i in range(d):
-                        square += apart[i] * apart[i]
-                        m1[i] += r * apart[i]
-                    m2[0] += r * square
-                else:
-                    for i in range(d):
-                        m1[i] += r * apart[i]
-                        m2[i] += r * apart[i] * apart[i]
+                    e, f = row[i] - mean[i], other[i] - mean[i]
+                    re, tf = r * e, t * f
+                    sum1[i] += re + tf
+                    sum2[i] += re * e + tf * f
+            if trace:
+                square = 0.0
+                for i in range(d):
+                    square += sum2[i]
+                    m1[i] += sum1[i]
+                m2[0] += square
+            else:
+                for i in range(d):
+                    m1[i] += sum1[i]
+                    m2[i] += sum2[i]
             shares[b, s] += along
             mass[j] += along
         start += width
