@@ -16,7 +16,8 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.arrays.parallel import map_spans, n_workers
-from mixtura.fit.neighbourhoods import Neighbourhoods, grouped_by
+from mixtura.fit.groups import grouped_by
+from mixtura.fit.neighbourhoods import Neighbourhoods
 from mixtura.sources import Rows
 from mixtura.statistics import Diagonal, Statistics, Trace, normalise
 from mixtura.statistics.responsibilities import NEGLIGIBLE
@@ -193,6 +194,8 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
     k, d, width = model.k, model.d, held.lists.shape[1]
     const = _peaks(model).astype(dtype)
     order, bounds = held.blocks
+    turn = slice(None) if held.turn is None else held.turn
+    lists = np.ascontiguousarray(held.lists[turn])
     means = _padded(model.means - model.anchor, dtype)
     half = _padded(0.5 / np.broadcast_to(model.covariance.diagonal(), (k, d)), dtype)
     weight = np.empty(0) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
@@ -209,7 +212,7 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
             weight,
             order,
             bounds,
-            held.lists,
+            lists,
             model.anchor,
             means,
             half,
@@ -232,9 +235,11 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
         loglik += more[0]
         for mine, theirs in zip((shares, mass, first, second), more[1:], strict=True):
             mine += theirs
+    by_owner = np.empty_like(shares)
+    by_owner[turn] = shares
     anchor = model.anchor + means[:, :d].astype(np.float64)
     stats = Statistics(mass, mass.copy(), first, second, anchor, model.kind)
-    return Passed(stats, loglik, shares, best, far)
+    return Passed(stats, loglik, by_owner, best, far)
 
 
 def _padded(table: FloatArray, dtype: Any) -> FloatArray:

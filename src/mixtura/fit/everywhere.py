@@ -1,0 +1,64 @@
+"""What all components say of rows: the two likeliest of some, and the log-likelihood of all.
+
+A truncated fit asks this of the few rows that it searches for, and once at its end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mixtura.arrays import compiled
+from mixtura.arrays.parallel import each_batch, map_spans, n_workers
+from mixtura.sources import Rows
+from mixtura.statistics import grouped, normalise
+from mixtura.typing import FloatArray
+
+__all__ = ["exact_loglik", "likeliest"]
+
+#: Log joints so far below a row's largest do not count in it.
+NEAR = 12.0
+#: Working memory of one thread's batch.
+BATCH_BYTES = 4 * 2**20
+
+
+def _batch_rows(model: Any, rows: Rows) -> int:
+    _, form = model.kernel(rows.x.dtype)
+    numbers = form.row_floats(model.d, model.k)
+    return int(np.clip(BATCH_BYTES // (8 * numbers), min(form.least_rows, 1024), 4096))
+
+
+def likeliest(model: Any, rows: Rows, index: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The components of the two largest log joints of some rows, over all components.
+
+    The second is −1 where it is nothing beside the first.
+    """
+    first, second = (np.empty(len(index), dtype=np.int32) for _ in range(2))
+
+    def work(start: int, stop: int) -> None:
+        joint = model.at(Rows(np.take(rows.x, index[start:stop], axis=0))).log_joint
+        each, top = np.arange(len(joint)), joint.argmax(axis=1)
+        first[start:stop], level = top, joint[each, top] - NEAR
+        joint[each, top] = -np.inf
+        near = joint.argmax(axis=1)
+        second[start:stop] = np.where(joint[each, near] > level, near, -1)
+
+    each_batch(work, len(index), _batch_rows(model, rows))
+    return first, second
+
+
+def exact_loglik(model: Any, rows: Rows) -> float:
+    """Σ weight · log p(x) over all components, in what the model computes in."""
+    soft = grouped if compiled.serves(rows.n * model.k) else normalise
+    size = _batch_rows(model, rows)
+
+    def span(start: int, stop: int) -> float:
+        total = 0.0
+        for low in range(start, stop, size):
+            batch = rows.batch(low, min(low + size, stop))
+            _, log_norm = soft(model.at(batch).log_joint, batch.weight)
+            total += float(np.sum(log_norm, dtype=np.float64))
+        return total
+
+    return float(sum(map_spans(span, rows.n, n_workers() if rows.n > 2 * size else 1)))
