@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mixtura.arrays import compiled, lists, lists_plain
 from mixtura.covariance import Added, structure
-from mixtura.fit import among, coarse, groups, run
+from mixtura.fit import among, coarse, groups, moving, partition, run
 from mixtura.fit.engines import Truncated
 from mixtura.fit.groups import Groups
 from mixtura.fit.initialise import model_from_start
@@ -273,3 +273,35 @@ def test_an_account_without_searches_is_rejected(monkeypatch):
     count = counting(monkeypatch)
     with pytest.raises(AssertionError):
         accounts(_DoesNotCountSearches(4), model, rows, count, 0)
+
+
+# ---- k-means of many centres ---------------------------------------------------------------------
+def splits_as_well(x, k, monkeypatch, found=Groups):
+    """k-means by groups errs hardly more than over all centres, and leaves no centre idle."""
+    errors = []
+    for many in (10**9, 300):
+        for module in (moving, partition):
+            monkeypatch.setattr(module, "MANY", many)
+            monkeypatch.setattr(module, "Groups", found)
+        label = partition.partition(x, None, k, np.random.default_rng(0), draw=40 * k)
+        mass = np.bincount(label, minlength=k)
+        assert (mass > 0).all()
+        means = np.stack([np.bincount(label, column, k) for column in x.T], axis=1) / mass[:, None]
+        errors.append(((x - means[label]) ** 2).sum(axis=1).mean())
+    assert errors[1] < 1.02 * errors[0]
+
+
+def test_kmeans_of_many_centres_is_as_good(monkeypatch):
+    _, rows = many(k=400, spread=2.0)
+    splits_as_well(rows.x, 400, monkeypatch)
+
+
+class _SeesTooFew(Groups):
+    def meet(self, n, rows, visit):
+        return Groups.meet(replace(self, near=[near[:2] for near in self.near]), n, rows, visit)
+
+
+def test_kmeans_that_sees_too_few_centres_is_rejected(monkeypatch):
+    _, rows = many(k=400, spread=2.0)
+    with pytest.raises(AssertionError):
+        splits_as_well(rows.x, 400, monkeypatch, _SeesTooFew)

@@ -20,10 +20,12 @@ from mixtura.arrays.parallel import each_batch
 from mixtura.fit.nearest import group_sums, lifted, nearest_of
 from mixtura.typing import FloatArray
 
-__all__ = ["Groups", "grouped_by"]
+__all__ = ["MANY", "Groups", "grouped_by"]
 
 #: Centres up to which there is one group.
 FEW = 256
+#: Centres from which k-means is content with near ones.
+MANY = 2048
 #: Groups, and centres next to each of them, in units of √k.
 FINE, NEAR = 2.0, 8.0
 #: Lloyd's iterations over the centres.
