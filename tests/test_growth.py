@@ -12,17 +12,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logsumexp
 
 from mixtura.arrays import compiled, lists, lists_plain
 from mixtura.covariance import Added, structure
-from mixtura.fit import among, coarse, groups, moving, partition, run
+from mixtura.fit import among, coarse, everywhere, groups, moving, partition, run
 from mixtura.fit.engines import Truncated
+from mixtura.fit.everywhere import exact_loglik
 from mixtura.fit.groups import Groups
 from mixtura.fit.initialise import model_from_start
 from mixtura.fit.model import GaussianModel
 from mixtura.fit.nearest import lifted
 from mixtura.fit.neighbourhoods import Neighbourhoods, improved
 from mixtura.sources import Rows
+from tests.laws.density import log_joint
 
 
 def many(n=20_000, k=400, d=4, *, name="diag", seed=0, spread=3.0):
@@ -305,3 +308,65 @@ def test_kmeans_that_sees_too_few_centres_is_rejected(monkeypatch):
     _, rows = many(k=400, spread=2.0)
     with pytest.raises(AssertionError):
         splits_as_well(rows.x, 400, monkeypatch, _SeesTooFew)
+
+
+# ---- the exact end -------------------------------------------------------------------------------
+def is_exact(find, case, rtol):
+    """The log-likelihood over all components, whoever owns the rows."""
+    model, rows, held = case
+    joint = log_joint(model.mixture(), rows.x.astype(np.float64))
+    weight = np.ones(rows.n) if rows.weight is None else rows.weight
+    assert_allclose(find(model, rows, held), weight @ logsumexp(joint, axis=1), rtol=rtol)
+
+
+def ended(name="diag", owners="near", dtype=np.float64, spread=3.0):
+    """A model, weighted rows, a few of them far out, and blocks of rows."""
+    model, rows = many(4000, 300, name=name, spread=spread)
+    rng = np.random.default_rng(1)
+    x = rows.x.copy()
+    x[::500] *= 30.0
+    rows = Rows(x.astype(dtype), rng.uniform(0.5, 2.0, len(x)))
+    held, _ = coarse.neighbourhoods(model, rows, 6)
+    if owners == "random":
+        held = replace(held, owner=rng.integers(300, size=len(x)).astype(np.int32))
+    return model, rows, held
+
+
+@pytest.mark.parametrize("owners", ["near", "random"])
+@pytest.mark.parametrize("spread", [0.1, 3.0])
+@pytest.mark.parametrize("name", ["diag", "spherical", "full"])
+def test_the_end_is_exact(name, spread, owners):
+    is_exact(exact_loglik, ended(name, owners, spread=spread), 1e-11)
+
+
+@pytest.mark.parametrize("owners", ["near", "random"])
+def test_the_end_is_exact_in_single_precision(owners):
+    is_exact(exact_loglik, ended(owners=owners, dtype=np.float32), 1e-5)
+
+
+def test_the_end_meets_few_components(monkeypatch):
+    model, rows, held = ended(spread=8.0)
+    load, met = compiled.kernel, []
+
+    def counted(name):
+        def loop(*given):
+            loglik = load(name)(*given)
+            met.append(int(given[-1][0]))
+            return loglik
+
+        return loop
+
+    monkeypatch.setattr(compiled, "kernel", counted)
+    is_exact(exact_loglik, (model, rows, held), 1e-11)
+    assert rows.n * 6 < sum(met) < rows.n * 300 / 3
+
+
+def _leaves_out_too_many(model, rows, held):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(everywhere, "NEGLIGIBLE", {np.dtype(np.float64): 10.0 * model.k})
+        return exact_loglik(model, rows, held)
+
+
+def test_an_end_that_leaves_out_too_many_is_rejected():
+    with pytest.raises(AssertionError):
+        is_exact(_leaves_out_too_many, ended(spread=1.0), 1e-11)

@@ -23,7 +23,7 @@ from mixtura.statistics import Diagonal, Statistics, Trace, normalise
 from mixtura.statistics.responsibilities import NEGLIGIBLE
 from mixtura.typing import FloatArray
 
-__all__ = ["Passed", "expectation"]
+__all__ = ["Passed", "blockwise", "expectation", "tables"]
 
 #: Rows whose pairs with components are held before moments are taken of them.
 HELD_ROWS = 2**16
@@ -68,8 +68,7 @@ def expectation(model: Any, rows: Rows, held: Neighbourhoods, size: int | None =
     size : int, optional
         Rows of a batch.
     """
-    plain = isinstance(model.kind, Diagonal | Trace) and model.covariance.rung <= 1
-    if plain and not model.kind.pooled and compiled.serves(rows.n * model.k):
+    if blockwise(model, rows):
         return _compiled(model, rows, held)
     return _General(model, rows, held, size).passed()
 
@@ -188,18 +187,33 @@ def _peaks(model: Any) -> FloatArray:
 
 
 # ---- diagonal components of large tables ---------------------------------------------------------
+def blockwise(model: Any, rows: Rows) -> bool:
+    """Whether compiled loops over blocks of rows serve."""
+    plain = isinstance(model.kind, Diagonal | Trace) and model.covariance.rung <= 1
+    return plain and not model.kind.pooled and compiled.serves(rows.n * model.k)
+
+
+def tables(model: Any, rows: Rows, held: Neighbourhoods) -> tuple[FloatArray, ...]:
+    """The first arguments of such loops: rows, blocks, lists in their turn, and components."""
+    dtype, _ = model.kernel(rows.x.dtype)
+    half = 0.5 / np.broadcast_to(model.covariance.diagonal(), model.means.shape)
+    return (
+        np.ascontiguousarray(rows.x),
+        np.empty(0) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64),
+        *held.blocks,
+        np.ascontiguousarray(held.lists if held.turn is None else held.lists[held.turn]),
+        model.anchor,
+        _padded(model.means - model.anchor, dtype),
+        _padded(half, dtype),
+        _peaks(model).astype(dtype),
+    )
+
+
 def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
     """The same by one compiled loop."""
-    dtype, _ = model.kernel(rows.x.dtype)
     k, d, width = model.k, model.d, held.lists.shape[1]
-    const = _peaks(model).astype(dtype)
-    order, bounds = held.blocks
-    turn = slice(None) if held.turn is None else held.turn
-    lists = np.ascontiguousarray(held.lists[turn])
-    means = _padded(model.means - model.anchor, dtype)
-    half = _padded(0.5 / np.broadcast_to(model.covariance.diagonal(), (k, d)), dtype)
-    weight = np.empty(0) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
-    x = np.ascontiguousarray(rows.x)
+    given = tables(model, rows, held)
+    means = given[6]
     run = compiled.kernel("blocks.diagonal")
     best, far = np.empty(rows.n, dtype=np.int32), np.empty(rows.n, dtype=np.float32)
     parts = (model.kind.size(d),)
@@ -207,26 +221,8 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
     def span(start: int, stop: int) -> tuple[Any, ...]:
         shares, mass = np.zeros((k, width)), np.zeros(k)
         first, second = np.zeros((k, d)), np.zeros((k, *parts))
-        loglik = run(
-            x,
-            weight,
-            order,
-            bounds,
-            lists,
-            model.anchor,
-            means,
-            half,
-            const,
-            start,
-            stop,
-            float(NEGLIGIBLE[dtype]),
-            shares,
-            best,
-            far,
-            mass,
-            first,
-            second,
-        )
+        least = float(NEGLIGIBLE[means.dtype])
+        loglik = run(*given, start, stop, least, shares, best, far, mass, first, second)
         return loglik, shares, mass, first, second
 
     total = map_spans(span, rows.n, n_workers())
@@ -236,7 +232,7 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
         for mine, theirs in zip((shares, mass, first, second), more[1:], strict=True):
             mine += theirs
     by_owner = np.empty_like(shares)
-    by_owner[turn] = shares
+    by_owner[slice(None) if held.turn is None else held.turn] = shares
     anchor = model.anchor + means[:, :d].astype(np.float64)
     stats = Statistics(mass, mass.copy(), first, second, anchor, model.kind)
     return Passed(stats, loglik, by_owner, best, far)

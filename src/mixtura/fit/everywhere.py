@@ -11,8 +11,11 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.arrays.parallel import each_batch, map_spans, n_workers
+from mixtura.fit.among import blockwise, tables
+from mixtura.fit.neighbourhoods import Neighbourhoods
 from mixtura.sources import Rows
 from mixtura.statistics import grouped, normalise
+from mixtura.statistics.responsibilities import NEGLIGIBLE
 from mixtura.typing import FloatArray
 
 __all__ = ["exact_loglik", "likeliest"]
@@ -48,8 +51,19 @@ def likeliest(model: Any, rows: Rows, index: FloatArray) -> tuple[FloatArray, Fl
     return first, second
 
 
-def exact_loglik(model: Any, rows: Rows) -> float:
-    """Σ weight · log p(x) over all components, in what the model computes in."""
+def exact_loglik(model: Any, rows: Rows, held: Neighbourhoods | None = None) -> float:
+    """Σ weight · log p(x) over all components, in what the model computes in.
+
+    Parameters
+    ----------
+    model : GaussianModel
+    rows : Rows
+    held : Neighbourhoods, optional
+        Owners of the rows: components are then left out of blocks of rows in which, together,
+        they hold less than the least responsibility that counts.
+    """
+    if held is not None and blockwise(model, rows):
+        return _bounded(model, rows, held)
     soft = grouped if compiled.serves(rows.n * model.k) else normalise
     size = _batch_rows(model, rows)
 
@@ -62,3 +76,17 @@ def exact_loglik(model: Any, rows: Rows) -> float:
         return total
 
     return float(sum(map_spans(span, rows.n, n_workers() if rows.n > 2 * size else 1)))
+
+
+def _bounded(model: Any, rows: Rows, held: Neighbourhoods) -> float:
+    """The same by a compiled loop, where blocks of rows are near to few components."""
+    given = tables(model, rows, held)
+    across, steep = (np.ascontiguousarray(table[:, : model.d].T) for table in given[6:8])
+    cut = float(np.log(model.k / NEGLIGIBLE[across.dtype]))
+    run = compiled.kernel("bounded.log_total")
+
+    def span(start: int, stop: int) -> float:
+        met = np.zeros(1, dtype=np.int64)
+        return float(run(*given, across, steep, cut, start, stop, met))
+
+    return float(sum(map_spans(span, rows.n, n_workers())))

@@ -195,7 +195,7 @@ class Truncated:
         note : str
         """
         model, total = memory.model, rows.total_weight
-        dropped = exact_loglik(model, rows) - memory.loglik
+        dropped = exact_loglik(model, rows, memory.now) - memory.loglik
         width = memory.before.lists.shape[1]
         note = (
             f"truncated EM: {width} of {model.k} components were evaluated per row; at the end "
