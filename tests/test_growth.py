@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from scipy.special import logsumexp
 from mixtura.arrays import compiled, lists, lists_plain
 from mixtura.covariance import Added, structure
 from mixtura.fit import among, coarse, everywhere, groups, moving, partition, run
-from mixtura.fit.engines import Truncated
+from mixtura.fit.engines import Truncated, truncated
 from mixtura.fit.everywhere import exact_loglik
 from mixtura.fit.groups import Groups
 from mixtura.fit.initialise import model_from_start
@@ -370,3 +371,28 @@ def _leaves_out_too_many(model, rows, held):
 def test_an_end_that_leaves_out_too_many_is_rejected():
     with pytest.raises(AssertionError):
         is_exact(_leaves_out_too_many, ended(spread=1.0), 1e-11)
+
+
+def test_what_is_compiled_ahead_is_what_is_called(monkeypatch):
+    from numba import typeof
+    from numba.core.sigutils import normalize_signature
+
+    load, called = compiled.kernel, {}
+
+    def seen(name):
+        def loop(*given):
+            called[name] = tuple(map(typeof, given))
+            return load(name)(*given)
+
+        return loop if name in among.LOOPS else load(name)
+
+    model, rows = many()
+    monkeypatch.setattr(truncated, "warm", lambda *given: None)
+    monkeypatch.setattr(compiled, "kernel", seen)
+    _, _, memory = Truncated(8).expect(model, rows)
+    Truncated(8).finish(rows, memory)
+    for name in among.LOOPS:
+        module, function = name.split(".")
+        ahead = import_module(f"mixtura.arrays.{module}").SIGNATURES[function]
+        ahead = ahead["f8 in f8"] if isinstance(ahead, dict) else ahead[0]
+        assert called[name] == normalize_signature(ahead)[0]

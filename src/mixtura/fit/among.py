@@ -23,7 +23,7 @@ from mixtura.statistics import Diagonal, Statistics, Trace, normalise
 from mixtura.statistics.responsibilities import NEGLIGIBLE
 from mixtura.typing import FloatArray
 
-__all__ = ["Passed", "blockwise", "expectation", "tables"]
+__all__ = ["Passed", "blockwise", "expectation", "tables", "warm"]
 
 #: Rows whose pairs with components are held before moments are taken of them.
 HELD_ROWS = 2**16
@@ -31,6 +31,8 @@ HELD_ROWS = 2**16
 BATCH_BYTES = 8 * 2**20
 #: Rows of one component that go into one product.
 PRODUCT_ROWS = 8192
+#: Compiled loops, in the order in which a fit calls them.
+LOOPS = ("blocks.diagonal", "lists.ranked", "lists.refilled", "bounded.log_total")
 
 
 class Passed(NamedTuple):
@@ -191,6 +193,13 @@ def blockwise(model: Any, rows: Rows) -> bool:
     """Whether compiled loops over blocks of rows serve."""
     plain = isinstance(model.kind, Diagonal | Trace) and model.covariance.rung <= 1
     return plain and not model.kind.pooled and compiled.serves(rows.n * model.k)
+
+
+def warm(model: Any, rows: Rows) -> None:
+    """Begin to compile such loops, while a start is looked for."""
+    if blockwise(model, rows):
+        kinds = [np.dtype(t).str[1:] for t in (rows.x.dtype, model.kernel(rows.x.dtype)[0])]
+        compiled.warm(*LOOPS, work=rows.n * model.k, real=" in ".join(kinds))
 
 
 def tables(model: Any, rows: Rows, held: Neighbourhoods) -> tuple[FloatArray, ...]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mixtura.errors import InputError
-from mixtura.fit.among import Passed, expectation
+from mixtura.fit.among import Passed, expectation, warm
 from mixtura.fit.coarse import neighbourhoods
 from mixtura.fit.everywhere import exact_loglik, likeliest
 from mixtura.fit.neighbourhoods import Neighbourhoods, improved, introduced
@@ -129,6 +129,7 @@ class Truncated:
         model.kernel(rows.x.dtype)  # before threads ask for it
         held = memory if isinstance(memory, Memory) and memory.serves(model, rows) else None
         if held is None:
+            warm(model, rows)
             now, pairs = neighbourhoods(model, rows, self.candidates)
             pairs += memory.pairs if isinstance(memory, Memory) else 0
             held = Memory(now, now, -np.inf, None, model.means, 0, pairs)
