@@ -23,6 +23,7 @@ from mixtura.fit import among, run
 from mixtura.fit import neighbourhoods as hoods
 from mixtura.fit.accelerate import squarem_step
 from mixtura.fit.engines import Auto, Dense, Truncated, auto
+from mixtura.fit.groups import grouped_by
 from mixtura.fit.initialise import model_from_start
 from mixtura.fit.precision import run_in
 from mixtura.sources import Rows
@@ -257,7 +258,7 @@ def test_lists_stay_lists(width):
 
 def test_blocks_hold_every_row_once():
     labels = np.random.default_rng(0).integers(5, size=100).astype(np.int32)
-    order, bounds = hoods.grouped_by(labels, 7)
+    order, bounds = grouped_by(labels, 7)
     assert_array_equal(np.sort(order), np.arange(100))
     for j in range(7):
         assert_array_equal(order[bounds[j] : bounds[j + 1]], np.flatnonzero(labels == j))

@@ -6,7 +6,8 @@ Rows that belong to one block are held against the components of its list alone,
 
 with differences, so that no digits cancel, and with rows as the lanes of vector instructions. The
 moments Σ r, Σ r (x − μₖ) and Σ r (x − μₖ)² are then added for the pairs of row and component that
-matter. The reference is ``AmongView`` of ``fit.among``, which serves for every structure.
+matter: over the rows of a tile in the type that is computed in, over tiles in float64. The
+reference is the general pass of ``fit.among``, which serves for every structure.
 
 This module needs Numba, and is imported where it is used.
 """
@@ -14,6 +15,7 @@ This module needs Numba, and is imported where it is used.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from mixtura.arrays.compiled import jit
 from mixtura.arrays.exponential import exp
 from mixtura.typing import FloatArray
 
-__all__ = ["diagonal"]
+__all__ = ["against", "diagonal", "turned"]
 
 #: Rows of a tile: lanes of the inner loops.
 TILE = 128
@@ -31,6 +33,52 @@ LANES = 32
 STRIDE = 8
 #: Sums may be reordered; infinities and NaN keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
+
+
+@jit(fastmath=FAST)
+def turned(
+    x: FloatArray,
+    index: FloatArray,
+    anchor: FloatArray,
+    lanes: int,
+    rows: FloatArray,
+    near: FloatArray,
+) -> None:
+    """Some rows about the anchor: in ``rows``, and as columns in ``near``, zeros after them."""
+    width, d = len(index), x.shape[1]
+    for p in range(width):
+        source = x[index[p]]
+        row = rows[p]
+        for i in range(d):
+            row[i] = source[i] - anchor[i]
+    for i in range(d):
+        column = near[i]
+        for p in range(width):
+            column[p] = rows[p, i]
+        for p in range(width, lanes):
+            column[p] = 0
+
+
+@jit(fastmath=FAST)
+def against(
+    near: FloatArray, mean: FloatArray, weigh: FloatArray, level: Any, lanes: int, out: FloatArray
+) -> None:
+    """Log joints of a tile with one component."""
+    for p in range(lanes):
+        out[p] = level
+    for i in range(0, len(mean), STRIDE):
+        x0, x1, x2, x3 = near[i], near[i + 1], near[i + 2], near[i + 3]
+        x4, x5, x6, x7 = near[i + 4], near[i + 5], near[i + 6], near[i + 7]
+        m0, m1, m2, m3 = mean[i], mean[i + 1], mean[i + 2], mean[i + 3]
+        m4, m5, m6, m7 = mean[i + 4], mean[i + 5], mean[i + 6], mean[i + 7]
+        h0, h1, h2, h3 = weigh[i], weigh[i + 1], weigh[i + 2], weigh[i + 3]
+        h4, h5, h6, h7 = weigh[i + 4], weigh[i + 5], weigh[i + 6], weigh[i + 7]
+        for p in range(lanes):
+            d0, d1, d2, d3 = x0[p] - m0, x1[p] - m1, x2[p] - m2, x3[p] - m3
+            d4, d5, d6, d7 = x4[p] - m4, x5[p] - m5, x6[p] - m6, x7[p] - m7
+            one = h0 * d0 * d0 + h1 * d1 * d1 + h2 * d2 * d2 + h3 * d3 * d3
+            two = h4 * d4 * d4 + h5 * d5 * d5 + h6 * d6 * d6 + h7 * d7 * d7
+            out[p] -= one + two
 
 
 @jit(fastmath=FAST)
@@ -87,7 +135,10 @@ def diagonal(
     top = np.empty(TILE, dtype=means.dtype)
     total = np.empty(TILE, dtype=means.dtype)
     chosen = np.empty(TILE, dtype=np.int32)
-    apart = np.empty(d, dtype=means.dtype)
+    sum1 = np.empty(d, dtype=means.dtype)
+    sum2 = np.empty(d, dtype=means.dtype)
+    value = np.empty(TILE + 1, dtype=means.dtype)
+    hits = np.empty(TILE + 1, dtype=np.int32)
     zero = means.dtype.type(0)
     trace = second.shape[1] < d
     loglik = 0.0
@@ -98,36 +149,10 @@ def diagonal(
             b += 1
         width = min(TILE, min(high, bounds[b + 1]) - start)
         lanes = (width + LANES - 1) // LANES * LANES
-        for p in range(width):
-            source = x[order[start + p]]
-            row = rows[p]
-            for i in range(d):
-                row[i] = source[i] - anchor[i]
-        for i in range(d):
-            column = near[i]
-            for p in range(width):
-                column[p] = rows[p, i]
-            for p in range(width, lanes):
-                column[p] = 0
+        turned(x, order[start : start + width], anchor, lanes, rows, near)
         for s in range(c):
-            j = lists[b, s]
-            out, mean, weigh = joint[s], means[j], half[j]
-            level = const[j]
-            for p in range(lanes):
-                out[p] = level
-            for i in range(0, wide, STRIDE):
-                x0, x1, x2, x3 = near[i], near[i + 1], near[i + 2], near[i + 3]
-                x4, x5, x6, x7 = near[i + 4], near[i + 5], near[i + 6], near[i + 7]
-                m0, m1, m2, m3 = mean[i], mean[i + 1], mean[i + 2], mean[i + 3]
-                m4, m5, m6, m7 = mean[i + 4], mean[i + 5], mean[i + 6], mean[i + 7]
-                h0, h1, h2, h3 = weigh[i], weigh[i + 1], weigh[i + 2], weigh[i + 3]
-                h4, h5, h6, h7 = weigh[i + 4], weigh[i + 5], weigh[i + 6], weigh[i + 7]
-                for p in range(lanes):
-                    d0, d1, d2, d3 = x0[p] - m0, x1[p] - m1, x2[p] - m2, x3[p] - m3
-                    d4, d5, d6, d7 = x4[p] - m4, x5[p] - m5, x6[p] - m6, x7[p] - m7
-                    one = h0 * d0 * d0 + h1 * d1 * d1 + h2 * d2 * d2 + h3 * d3 * d3
-                    two = h4 * d4 * d4 + h5 * d5 * d5 + h6 * d6 * d6 + h7 * d7 * d7
-                    out[p] -= one + two
+            j, out = lists[b, s], joint[s]
+            against(near, means[j], half[j], const[j], lanes, out)
             if s == 0:
                 for p in range(lanes):
                     top[p] = out[p]
@@ -163,25 +188,38 @@ def diagonal(
             if most <= least:
                 continue
             mean, m1, m2 = means[j], first[j], second[j]
-            along = 0.0
+            count = 0
             for p in range(width):
-                if out[p] <= least:
-                    continue
-                r = out[p] * total[p]
-                along += r
-                row = rows[p]
+                hits[count] = p
+                count += out[p] > least
+            along = 0.0
+            for q in range(count):
+                value[q] = out[hits[q]] * total[hits[q]]
+                along += value[q]
+            for i in range(d):
+                sum1[i] = 0
+                sum2[i] = 0
+            if count % 2 == 1:
+                hits[count] = hits[0]
+                value[count] = 0
+            for q in range(0, count, 2):
+                r, t = value[q], value[q + 1]
+                row, other = rows[hits[q]], rows[hits[q + 1]]
                 for i in range(d):
-                    apart[i] = row[i] - mean[i]
-                if trace:
-                    square = zero
-                    for i in range(d):
-                        square += apart[i] * apart[i]
-                        m1[i] += r * apart[i]
-                    m2[0] += r * square
-                else:
-                    for i in range(d):
-                        m1[i] += r * apart[i]
-                        m2[i] += r * apart[i] * apart[i]
+                    e, f = row[i] - mean[i], other[i] - mean[i]
+                    re, tf = r * e, t * f
+                    sum1[i] += re + tf
+                    sum2[i] += re * e + tf * f
+            if trace:
+                square = 0.0
+                for i in range(d):
+                    square += sum2[i]
+                    m1[i] += sum1[i]
+                m2[0] += square
+            else:
+                for i in range(d):
+                    m1[i] += sum1[i]
+                    m2[i] += sum2[i]
             shares[b, s] += along
             mass[j] += along
         start += width

@@ -17,13 +17,14 @@ import numpy as np
 from mixtura.arrays import compiled
 from mixtura.arrays.parallel import map_spans, n_workers
 from mixtura.covariance.differences import Differences
-from mixtura.fit.neighbourhoods import Neighbourhoods, grouped_by
+from mixtura.fit.groups import grouped_by
+from mixtura.fit.neighbourhoods import Neighbourhoods
 from mixtura.sources import Rows
 from mixtura.statistics import Diagonal, Statistics, Trace, normalise
 from mixtura.statistics.responsibilities import NEGLIGIBLE
 from mixtura.typing import FloatArray
 
-__all__ = ["Passed", "expectation"]
+__all__ = ["Passed", "blockwise", "expectation", "tables", "warm"]
 
 #: Rows whose pairs with components are held before moments are taken of them.
 HELD_ROWS = 2**16
@@ -31,6 +32,8 @@ HELD_ROWS = 2**16
 BATCH_BYTES = 8 * 2**20
 #: Rows of one component that go into one product.
 PRODUCT_ROWS = 8192
+#: Compiled loops, in the order in which a fit calls them.
+LOOPS = ("blocks.diagonal", "lists.ranked", "lists.refilled", "bounded.log_total")
 
 
 class Passed(NamedTuple):
@@ -68,8 +71,7 @@ def expectation(model: Any, rows: Rows, held: Neighbourhoods, size: int | None =
     size : int, optional
         Rows of a batch.
     """
-    plain = isinstance(model.kind, Diagonal | Trace) and model.covariance.rung <= 1
-    if plain and not model.kind.pooled and compiled.serves(rows.n * model.k):
+    if blockwise(model, rows):
         return _compiled(model, rows, held)
     return _General(model, rows, held, size).passed()
 
@@ -208,16 +210,40 @@ def _peaks(model: Any) -> FloatArray:
 
 
 # ---- diagonal components of large tables ---------------------------------------------------------
+def blockwise(model: Any, rows: Rows) -> bool:
+    """Whether compiled loops over blocks of rows serve."""
+    plain = isinstance(model.kind, Diagonal | Trace) and model.covariance.rung <= 1
+    return plain and not model.kind.pooled and compiled.serves(rows.n * model.k)
+
+
+def warm(model: Any, rows: Rows) -> None:
+    """Begin to compile such loops, while a start is looked for."""
+    if blockwise(model, rows):
+        kinds = [np.dtype(t).str[1:] for t in (rows.x.dtype, model.kernel(rows.x.dtype)[0])]
+        compiled.warm(*LOOPS, work=rows.n * model.k, real=" in ".join(kinds))
+
+
+def tables(model: Any, rows: Rows, held: Neighbourhoods) -> tuple[FloatArray, ...]:
+    """The first arguments of such loops: rows, blocks, lists in their turn, and components."""
+    dtype, _ = model.kernel(rows.x.dtype)
+    half = 0.5 / np.broadcast_to(model.covariance.diagonal(), model.means.shape)
+    return (
+        np.ascontiguousarray(rows.x),
+        np.empty(0) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64),
+        *held.blocks,
+        np.ascontiguousarray(held.lists if held.turn is None else held.lists[held.turn]),
+        model.anchor,
+        _padded(model.means - model.anchor, dtype),
+        _padded(half, dtype),
+        _peaks(model).astype(dtype),
+    )
+
+
 def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
     """The same by one compiled loop."""
-    dtype, _ = model.kernel(rows.x.dtype)
     k, d, width = model.k, model.d, held.lists.shape[1]
-    const = _peaks(model).astype(dtype)
-    order, bounds = held.blocks
-    means = _padded(model.means - model.anchor, dtype)
-    half = _padded(0.5 / np.broadcast_to(model.covariance.diagonal(), (k, d)), dtype)
-    weight = np.empty(0) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
-    x = np.ascontiguousarray(rows.x)
+    given = tables(model, rows, held)
+    means = given[6]
     run = compiled.kernel("blocks.diagonal")
     best, far = np.empty(rows.n, dtype=np.int32), np.empty(rows.n, dtype=np.float32)
     parts = (model.kind.size(d),)
@@ -225,26 +251,8 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
     def span(start: int, stop: int) -> tuple[Any, ...]:
         shares, mass = np.zeros((k, width)), np.zeros(k)
         first, second = np.zeros((k, d)), np.zeros((k, *parts))
-        loglik = run(
-            x,
-            weight,
-            order,
-            bounds,
-            held.lists,
-            model.anchor,
-            means,
-            half,
-            const,
-            start,
-            stop,
-            float(NEGLIGIBLE[dtype]),
-            shares,
-            best,
-            far,
-            mass,
-            first,
-            second,
-        )
+        least = float(NEGLIGIBLE[means.dtype])
+        loglik = run(*given, start, stop, least, shares, best, far, mass, first, second)
         return loglik, shares, mass, first, second
 
     total = map_spans(span, rows.n, n_workers())
@@ -253,9 +261,11 @@ def _compiled(model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
         loglik += more[0]
         for mine, theirs in zip((shares, mass, first, second), more[1:], strict=True):
             mine += theirs
+    by_owner = np.empty_like(shares)
+    by_owner[slice(None) if held.turn is None else held.turn] = shares
     anchor = model.anchor + means[:, :d].astype(np.float64)
     stats = Statistics(mass, mass.copy(), first, second, anchor, model.kind)
-    return Passed(stats, loglik, shares, best, far)
+    return Passed(stats, loglik, by_owner, best, far)
 
 
 def _padded(table: FloatArray, dtype: Any) -> FloatArray:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.fit.groups import MANY, Groups
 from mixtura.fit.nearest import Cloud, group_sums, scores
 from mixtura.typing import FloatArray
 
@@ -85,16 +86,28 @@ def _two_nearest(
     points = centres.astype(rows.dtype)
     error, loss = np.empty((2, len(rows)))
 
-    def visit(low: int, high: int, score: FloatArray) -> None:
-        each, cut = np.arange(high - low), slice(low, high)
-        first = score.argmax(axis=1)
-        score[each, first] = -np.inf
-        other = score.argmax(axis=1)
-        nearest[cut], second[cut] = first, other
-        for labels, out in ((first, error), (other, loss)):
-            diff = rows[cut, :-1] - np.take(points, labels, axis=0)
-            np.einsum("ij,ij->i", diff, diff, out=out[cut], casting="unsafe")
-        np.maximum(loss[cut] - error[cut], 0.0, out=loss[cut])
+    def meet(places: FloatArray | None, some: FloatArray, near: FloatArray | None) -> None:
+        """Rows ``some``, which stand at ``places``, against some centres, or all."""
 
-    scores(rows, centres, visit)
+        def visit(low: int, high: int, score: FloatArray) -> None:
+            each = np.arange(high - low)
+            cut = slice(low, high) if places is None else places[low:high]
+            first = score.argmax(axis=1)
+            score[each, first] = -np.inf
+            other = score.argmax(axis=1)
+            if near is not None:
+                first, other = near[first], near[other]
+            nearest[cut], second[cut] = first, other
+            square = np.empty((2, high - low))
+            for labels, out in zip((first, other), square, strict=True):
+                diff = some[low:high, :-1] - np.take(points, labels, axis=0)
+                np.einsum("ij,ij->i", diff, diff, out=out, casting="unsafe")
+            error[cut], loss[cut] = square[0], np.maximum(square[1] - square[0], 0.0)
+
+        scores(some, centres if near is None else centres[near], visit)
+
+    if len(centres) < MANY:
+        meet(None, rows, None)
+    else:
+        Groups.of(centres).meet(len(rows), lambda places: rows[places], meet)
     return nearest, second, error, loss

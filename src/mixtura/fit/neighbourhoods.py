@@ -16,26 +16,22 @@ the pass and of the component, so that neither threads nor the order of rows ent
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from mixtura.arrays.parallel import each_batch, single_threaded_blas
-from mixtura.fit.nearest import lifted, nearest_of
-from mixtura.sources import Rows
+from mixtura.arrays import compiled
+from mixtura.arrays.parallel import each_batch
+from mixtura.fit.groups import grouped_by
 from mixtura.typing import FloatArray
 
-__all__ = ["Neighbourhoods", "grouped_by", "improved", "introduced", "neighbourhoods"]
+__all__ = ["Neighbourhoods", "improved", "introduced"]
 
-#: Numbers of a batch of components against all.
-BATCH_NUMBERS = 2**21
 #: Share of a list's rows from which a component is not given up for a trial, but for a few.
 WORTH = 1e-4
-#: Rows whose owners are looked for together.
-ROWS = 2**16
+#: Lists that a thread refreshes at a time.
+LISTS = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +43,14 @@ class Neighbourhoods:
     owner : array (n,) of int32
     lists : array (k, c) of int32
         Distinct in each list, which begins with the component itself.
+    turn : array (k,) of int, optional
+        Components in the order in which blocks of rows are visited: where those that follow each
+        other are near, what a block reads is at hand from the last one.
     """
 
     owner: FloatArray
     lists: FloatArray
+    turn: FloatArray | None = None
 
     @property
     def k(self) -> int:
@@ -59,69 +59,12 @@ class Neighbourhoods:
 
     @cached_property
     def blocks(self) -> tuple[FloatArray, FloatArray]:
-        """Rows sorted by owner (n,), and where each owner's begin (k + 1,)."""
-        return grouped_by(self.owner, self.k)
-
-
-def grouped_by(labels: FloatArray, k: int) -> tuple[FloatArray, FloatArray]:
-    """Places (n,) sorted by label, in their order within each, and bounds (k + 1,)."""
-    n = len(labels)
-    table = csr_matrix((np.ones(n, dtype=np.int8), labels, np.arange(n + 1)), shape=(n, k)).tocsc()
-    return table.indices.astype(np.int32, copy=False), table.indptr.astype(np.int64)
-
-
-def neighbourhoods(model: Any, rows: Rows, width: int) -> Neighbourhoods:
-    """Where a fit begins: rows go to the nearest mean, lists to the largest log joints at means."""
-    width = min(width, model.k)
-    return Neighbourhoods(_nearest(model, rows), _lists(model, rows, width))
-
-
-def _nearest(model: Any, rows: Rows) -> FloatArray:
-    """The component (n,) of the nearest mean, in units of the components' own spread."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        scale = 1 / np.sqrt(model.weights @ model.covariance.diagonal())
-        centres = (model.means - model.anchor) * scale
-    owner = np.empty(rows.n, dtype=np.int32)
-    for low in range(0, rows.n, ROWS):
-        x = (rows.x[low : low + ROWS] - model.anchor) * scale
-        owner[low : low + ROWS] = nearest_of(lifted(x, np.float32), centres)
-    return owner
-
-
-def _lists(model: Any, rows: Rows, width: int) -> FloatArray:
-    k = model.k
-    if width == k:
-        lists = np.broadcast_to(np.arange(k, dtype=np.int32), (k, k)).copy()
-    else:
-        lists = np.empty((k, width), dtype=np.int32)
-        dtype, form = model.kernel(rows.x.dtype)
-        centres = (model.means - model.anchor).astype(dtype)
-
-        def work(start: int, stop: int) -> None:
-            joint = form.log_joint(centres[start:stop])
-            joint[np.arange(stop - start), np.arange(start, stop)] = np.inf
-            lists[start:stop] = _largest(joint, width)
-
-        with single_threaded_blas():
-            each_batch(work, k, max(16, BATCH_NUMBERS // k))
-    return _led(lists)
-
-
-def _largest(values: FloatArray, width: int) -> FloatArray:
-    """Places (b, width) of the largest values of each row, largest first."""
-    places = np.argpartition(-values, width - 1, axis=1)[:, :width]
-    places.sort(axis=1)  # ties go by place
-    kept = np.take_along_axis(values, places, axis=1)
-    return np.take_along_axis(places, np.argsort(-kept, axis=1, kind="stable"), axis=1)
-
-
-def _led(lists: FloatArray) -> FloatArray:
-    """The same lists, each with its own component first."""
-    k = len(lists)
-    own = np.argmax(lists == np.arange(k)[:, None], axis=1)
-    lists[np.arange(k), own] = lists[:, 0]
-    lists[:, 0] = np.arange(k)
-    return lists
+        """Rows sorted by the turns of their owners (n,), and where each turn begins (k + 1,)."""
+        if self.turn is None:
+            return grouped_by(self.owner, self.k)
+        rank = np.empty(self.k, dtype=np.int32)
+        rank[self.turn] = np.arange(self.k)
+        return grouped_by(np.take(rank, self.owner), self.k)
 
 
 def improved(
@@ -143,26 +86,18 @@ def improved(
         Of this pass.
     """
     k, width = held.lists.shape
-    if width == k:
-        return Neighbourhoods(best, held.lists)
-    if trials == 0:
-        return Neighbourhoods(best, held.lists)
+    if width == k or trials == 0:
+        return replace(held, owner=best)
     whole = shares.sum(axis=1, keepdims=True)
-    shares = shares.copy()
-    shares[:, 0] = np.inf  # a component stays in its own list
-    rank = np.argsort(-shares, axis=1, kind="stable")
-    lists = np.take_along_axis(held.lists, rank, axis=1)
-    stays = np.take_along_axis(shares, rank, axis=1) > WORTH * whole
-    stays[:, : width - trials] = True
-    stays[:, width - max(1, trials // 4) :] = False
-    drawn = _draws(lists, width - trials, 2 * trials, seed)
-    pool = np.concatenate([lists, drawn], axis=1)
-    new = _first_of_each(pool)
-    # What stays comes first, then what is new, in the order of its draw, then what is given up.
-    turn = np.where(new, 1, 3)
-    turn[:, :width] = np.where(stays, 0, 2)
-    places = np.argsort(turn, axis=1, kind="stable")[:, :width]
-    return Neighbourhoods(best, np.take_along_axis(pool, places, axis=1))
+    matter = 1 + np.count_nonzero(shares[:, 1:] > WORTH * whole, axis=1)
+    kept = np.clip(matter, width - trials, width - max(1, trials // 4))
+    work, shares = len(best) * k, shares.copy()
+    ranked, lists = np.empty((2, k, width), dtype=np.int32)
+    rank, refill = (compiled.choose(f"lists.{name}", work) for name in ("ranked", "refilled"))
+    each_batch(lambda low, high: rank(held.lists, shares, low, high, ranked), k, LISTS)
+    drawn = _draws(ranked, width - trials, 2 * trials, seed)
+    each_batch(lambda low, high: refill(ranked, kept, drawn, low, high, lists), k, LISTS)
+    return replace(held, owner=best, lists=lists)
 
 
 def introduced(
@@ -193,7 +128,7 @@ def introduced(
     if len(to):
         lists = lists.copy()
         lists[to, lists.shape[1] - 1 - rank] = new
-    return Neighbourhoods(owner, lists)
+    return replace(held, owner=owner, lists=lists)
 
 
 def _draws(lists: FloatArray, kept: int, count: int, seed: int) -> FloatArray:
@@ -204,17 +139,6 @@ def _draws(lists: FloatArray, kept: int, count: int, seed: int) -> FloatArray:
     drawn: FloatArray = lists[via, (u[:, count:] ** 2 * width).astype(np.int64)]
     drawn[:, 0] = u[:, 0] * k
     return drawn
-
-
-def _first_of_each(pool: FloatArray) -> FloatArray:
-    """Where (k, m) a number occurs in its row for the first time."""
-    rank = np.argsort(pool, axis=1, kind="stable")
-    ordered = np.take_along_axis(pool, rank, axis=1)
-    first = np.ones(pool.shape, dtype=bool)
-    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    out = np.empty(pool.shape, dtype=bool)
-    np.put_along_axis(out, rank, first, axis=1)
-    return out
 
 
 def _uniform(k: int, count: int, seed: int) -> FloatArray:

@@ -2,13 +2,15 @@
 
 Centres are means, and a mean of forty rows is known to a sixth of the spread: more rows than
 that per centre refine it less than they cost. EM does the rest. Seeds are drawn from all rows, so
-that a small cluster far from the others has its centre, which only idle centres lose.
+that a small cluster far from the others has its centre, which only idle centres lose. From
+``groups.MANY`` centres on, a row looks for its centre among those of the groups next to it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from mixtura.fit.groups import MANY, Groups
 from mixtura.fit.moving import LONG, moving
 from mixtura.fit.nearest import Cloud, nearest_of
 from mixtura.fit.seeding import seeds
@@ -46,12 +48,19 @@ def partition(
     dtype = cloud.precision(centres)
     if draw > 0:
         centres = moving(_drawn(cloud, draw, rng), centres, rng, shares=shares, dtype=dtype)
-    labels = nearest_of(cloud.lifted(dtype), centres)
+    labels = _labels(cloud.lifted(dtype), centres)
     empty = np.flatnonzero(np.bincount(labels, minlength=len(centres)) == 0)
     if len(empty):
         distance = cloud.squared(centres, labels)
         labels[np.argpartition(-distance, len(empty) - 1)[: len(empty)]] = empty
     return labels
+
+
+def _labels(rows: FloatArray, centres: FloatArray) -> FloatArray:
+    """The nearest centre (n,) of lifted rows; where centres are many, a near one."""
+    if len(centres) < MANY:
+        return nearest_of(rows, centres)
+    return Groups.of(centres).nearest(len(rows), lambda places: rows[places])[0].astype(np.int64)
 
 
 def _drawn(cloud: Cloud, size: int, rng: np.random.Generator) -> Cloud:

@@ -18,16 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.arrays import compiled
-from mixtura.arrays.parallel import each_batch, map_spans, n_workers
 from mixtura.errors import InputError
-from mixtura.fit.among import Passed, expectation
-from mixtura.fit.neighbourhoods import Neighbourhoods, improved, introduced, neighbourhoods
+from mixtura.fit.among import Passed, expectation, warm
+from mixtura.fit.coarse import neighbourhoods
+from mixtura.fit.everywhere import exact_loglik, likeliest
+from mixtura.fit.neighbourhoods import Neighbourhoods, improved, introduced
 from mixtura.sources import Rows
-from mixtura.statistics import grouped, normalise
 from mixtura.typing import FloatArray
 
-__all__ = ["Truncated", "exact_loglik"]
+__all__ = ["Memory", "Truncated"]
 
 #: Standard deviations by which a mean that no M-step moved is another component's.
 JUMP = 2.0
@@ -36,10 +35,6 @@ JUMP = 2.0
 SEARCHED, EARLY = 1.0, 4.0
 #: Proposals refused in a row after which candidates stay as they are.
 REFUSED = 3
-#: Log joints so far below a row's largest do not count in it.
-NEAR = 12.0
-#: Working memory of one thread's batch of the exact pass.
-BATCH_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +50,9 @@ class Memory:
     #: Where the M-step puts the means.
     means: FloatArray
     passes: int
+    #: Pairs of a row, or of a component's mean, and a component, or the centre of some, that were
+    #: evaluated to come here: in the start, in passes, those made again included, and in searches.
+    pairs: int
     #: Half the squared distance of each row to its component, and whether it was searched for.
     far: FloatArray | None = None
     searched: FloatArray | None = None
@@ -131,11 +129,13 @@ class Truncated:
         model.quickest(rows)  # before threads ask for it
         held = memory if isinstance(memory, Memory) and memory.serves(model, rows) else None
         if held is None:
-            now = neighbourhoods(model, rows, self.candidates)
-            held = Memory(now, now, -np.inf, None, model.means, 0)
-        used, searched, refused = held.now, held.searched, held.refused
+            warm(model, rows)
+            now, pairs = neighbourhoods(model, rows, self.candidates)
+            pairs += memory.pairs if isinstance(memory, Memory) else 0
+            held = Memory(now, now, -np.inf, None, model.means, 0, pairs)
+        used, searched, refused, looked = held.now, held.searched, held.refused, 0
         if held.far is not None and not held.at_rest and self.candidates < model.k:
-            used, searched = self._searched(model, rows, held, held.far)
+            used, searched, looked = self._searched(model, rows, held, held.far)
         found = self._pass(model, rows, used)
         worse = found.loglik < held.loglik and used is not held.before
         again = self._pass(model, rows, held.before) if worse else found
@@ -148,13 +148,16 @@ class Truncated:
             seed = 2**32 * self.seed + passes
             now = improved(used, found.shares, found.best, self.trials, seed)
         means = found.stats.means()
-        after = Memory(now, used, found.loglik, model, means, passes, found.far, searched, refused)
+        pairs = held.pairs + looked + (1 + worse) * rows.n * used.lists.shape[1]
+        after = Memory(
+            now, used, found.loglik, model, means, passes, pairs, found.far, searched, refused
+        )
         return found.stats, found.loglik, after
 
     def _searched(
         self, model: Any, rows: Rows, held: Memory, far: FloatArray
-    ) -> tuple[Neighbourhoods, FloatArray]:
-        """Owners anew, by all components, of rows that are explained worst; which were searched.
+    ) -> tuple[Neighbourhoods, FloatArray, int]:
+        """Owners anew, by all components, of rows explained worst; who was searched; pairs.
 
         Rows that were searched wait until the number of passes has doubled.
         """
@@ -167,11 +170,12 @@ class Truncated:
         worst = np.argpartition(far, rows.n - count)[rows.n - count :]
         worst = np.sort(worst[far[worst] > 0.5 * model.d])
         if not len(worst):
-            return held.now, searched
+            return held.now, searched, 0
         searched = searched.copy()
         searched[worst] = True
         first, second = likeliest(model, rows, worst)
-        return introduced(held.now, worst, first, second, self.trials), searched
+        used = introduced(held.now, worst, first, second, self.trials)
+        return used, searched, len(worst) * model.k
 
     def _pass(self, model: Any, rows: Rows, held: Neighbourhoods) -> Passed:
         return expectation(model, rows, held, self.batch_rows)
@@ -192,7 +196,7 @@ class Truncated:
         note : str
         """
         model, total = memory.model, rows.total_weight
-        dropped = exact_loglik(model, rows) - memory.loglik
+        dropped = exact_loglik(model, rows, memory.now) - memory.loglik
         width = memory.before.lists.shape[1]
         note = (
             f"truncated EM: {width} of {model.k} components were evaluated per row; at the end "
@@ -215,53 +219,3 @@ class Truncated:
             "expected engine='dense' or 'auto' with rows that are streamed, got 'truncated'; raise "
             "memory until the rows fit, or read them into an array"
         )
-
-
-def _batch_rows(model: Any, rows: Rows) -> int:
-    _, form = model.quickest(rows)
-    numbers = form.row_floats(model.d, model.k)
-    return int(np.clip(BATCH_BYTES // (8 * numbers), min(form.least_rows, 1024), 4096))
-
-
-def _form_of(model: Any, x: FloatArray) -> tuple[Any, FloatArray]:
-    """The quickest form, and rows as it takes them."""
-    dtype, form = model.quickest(Rows(x))
-    anchor = model.anchor.astype(dtype) if x.dtype == dtype else model.anchor
-    return form, (x - anchor).astype(dtype, copy=False)
-
-
-def likeliest(model: Any, rows: Rows, index: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The components of the two largest log joints of some rows, over all components.
-
-    The second is −1 where it is nothing beside the first.
-    """
-    first, second = (np.empty(len(index), dtype=np.int32) for _ in range(2))
-
-    def work(start: int, stop: int) -> None:
-        form, x = _form_of(model, np.take(rows.x, index[start:stop], axis=0))
-        joint = form.leading(x)
-        each, top = np.arange(len(joint)), joint.argmax(axis=1)
-        first[start:stop], level = top, joint[each, top] - NEAR
-        joint[each, top] = -np.inf
-        near = joint.argmax(axis=1)
-        second[start:stop] = np.where(joint[each, near] > level, near, -1)
-
-    each_batch(work, len(index), _batch_rows(model, rows))
-    return first, second
-
-
-def exact_loglik(model: Any, rows: Rows) -> float:
-    """Σ weight · log p(x) over all components, in what the model computes in."""
-    soft = grouped if compiled.serves(rows.n * model.k) else normalise
-    size = _batch_rows(model, rows)
-
-    def span(start: int, stop: int) -> float:
-        total = 0.0
-        for low in range(start, stop, size):
-            batch = rows.batch(low, min(low + size, stop))
-            form, x = _form_of(model, batch.x)
-            _, log_norm = soft(form.log_joint(x), batch.weight)
-            total += float(np.sum(log_norm, dtype=np.float64))
-        return total
-
-    return float(sum(map_spans(span, rows.n, n_workers() if rows.n > 2 * size else 1)))
