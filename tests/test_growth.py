@@ -399,3 +399,39 @@ def test_what_is_compiled_ahead_is_what_is_called(monkeypatch):
         ahead = import_module(f"mixtura.arrays.{module}").SIGNATURES[function]
         ahead = ahead["f8 in f8"] if isinstance(ahead, dict) else ahead[0]
         assert called[name] == normalize_signature(ahead)[0]
+
+
+# ---- rows that do not count ----------------------------------------------------------------------
+def steps(engine, model, rows, count=6):
+    """The trace and the last model of some steps."""
+    memory, trace = None, []
+    for _ in range(count):
+        stats, loglik, memory = engine.expect(model, rows, memory)
+        trace.append(loglik)
+        model = model.maximise(stats)
+    return np.array(trace), model
+
+
+class _SearchesForAll(Truncated):
+    """Spends its search on rows of weight 0."""
+
+    def _searched(self, model, rows, held, far):
+        return super()._searched(model, replace(rows, weight=None), held, far)
+
+
+def test_rows_of_weight_zero_take_no_part_in_the_search():
+    model, rows = many(3000, 150, 5)
+    far = Rows(
+        np.concatenate([rows.x, 40.0 + rows.x[:1500]]),
+        np.concatenate([np.ones(3000), np.zeros(1500)]),
+    )
+
+    def agree(engine):
+        one, first = steps(engine, model, rows)
+        other, second = steps(engine, model, far)
+        assert_allclose(other, one, rtol=1e-9)
+        assert_allclose(second.means, first.means, rtol=1e-6, atol=1e-6)
+
+    agree(Truncated(6))
+    with pytest.raises(AssertionError):
+        agree(_SearchesForAll(6))

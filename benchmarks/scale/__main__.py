@@ -62,13 +62,13 @@ def timed(n: int, d: int, large: int, small: int, iterations: int) -> list[Job]:
 def images(
     path: Path, n: int, components: Sequence[int], rank: int, candidates: int, dense: int
 ) -> list[Job]:
-    """Whole fits of factor analysers, the dense engine's up to so many components."""
+    """Whole fits of factor analysers; of the dense engine beyond so many components one step."""
     d = fashion(path).rows.shape[1]
     job = Job("truncated", str(path), n, d, 0, "lowrank", rank, candidates)
     jobs = []
     for k in components:
         jobs.append(replace(job, k=k))
-        jobs += [replace(job, k=k, entrant="dense")] if k <= dense else []
+        jobs.append(replace(job, k=k, entrant="dense", iterations=None if k <= dense else 1))
     return jobs
 
 
@@ -82,7 +82,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", help=f"parts, of {','.join(PARTS)}")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="keep table and pictures")
     parser.add_argument("--fashion", type=Path, default=FASHION, help="images (%(default)s)")
-    parser.add_argument("--dense", type=int, default=2_000, help="most components of dense images")
+    parser.add_argument(
+        "--dense", type=int, default=500, help="components to which dense fits of images run whole"
+    )
     parser.add_argument("--quick", action="store_true", help="few rows: a trial, no measurement")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where rows are kept")
     options = parser.parse_args(arguments)

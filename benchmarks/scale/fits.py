@@ -48,7 +48,8 @@ class Job:
     candidates : int
         Of the truncated engine.
     iterations : int or None
-        None for the library's own start and stopping rule.
+        None for the library's own start and stopping rule; factor analysers have their own start
+        in any case.
     judged : bool
         Whether models are judged on the rows held out on the way, or at the end alone.
     """
@@ -213,7 +214,8 @@ def ours(job: Job, table: Table) -> Fit:
     few = table.rows[: max(2 * job.k, COMPILED // job.k)]  # what is compiled is there beforehand
     GaussianMixture(job.k, engine=engine, max_iter=2, **options).fit(few)
     if job.iterations is not None:
-        options |= given(job, table) | {"max_iter": job.iterations, "tol": 0.0}
+        start = given(job, table) if job.structure == "diag" else {}
+        options |= start | {"max_iter": job.iterations, "tol": 0.0}
     base = measured_from()
     watch = Watch(table.held_out, job.judged)
     model = GaussianMixture(job.k, engine=Watched(engine, watch), **options).fit(table.rows)

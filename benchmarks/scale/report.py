@@ -188,13 +188,25 @@ def image_said(fits: Sequence[Fit]) -> list[str]:
         )
     for fit in held:
         if (other := dense.get(fit.job.k)) is not None:
-            away = fit.held_out[-1] / other.held_out[-1] - 1
-            lines.append(
-                f"k = {fit.job.k:,}: the whole fit is {other.whole / fit.whole:.1f} times as fast "
-                f"as the dense engine's, an iteration {other.settled / fit.settled:.1f} times; the "
-                f"log-likelihood of images held out differs by {away:+.2%}."
-            )
+            lines.append(against(fit, other))
     return [" ".join(lines)] if lines else []
+
+
+def against(fit: Fit, other: Fit) -> str:
+    """A fit beside the dense engine's, whole or of one iteration."""
+    k, step = f"k = {fit.job.k:,}", f"{other.settled / fit.settled:.1f} times"
+    if other.job.iterations is None:
+        away = fit.held_out[-1] / other.held_out[-1] - 1
+        return (
+            f"{k}: the whole fit is {other.whole / fit.whole:.1f} times as fast as the dense "
+            f"engine's, an iteration {step}; the log-likelihood of images held out differs by "
+            f"{away:+.2%}."
+        )
+    projected = other.start + len(fit.seconds) * other.settled
+    return (
+        f"{k}: an iteration is {step} as fast as the dense engine's, of which one was made; with "
+        f"as many iterations its whole fit would take {projected / fit.whole:.1f} times as long."
+    )
 
 
 def exponent(fits: Sequence[Fit], end: bool) -> float:
@@ -206,7 +218,7 @@ def exponent(fits: Sequence[Fit], end: bool) -> float:
 
 def image_picture(fits: Sequence[Fit], axes: Any) -> None:
     for entrant, (colour, marker, name) in LOOKS.items():
-        own = [fit for fit in fits if fit.job.entrant == entrant]
+        own = [f for f in fits if f.job.entrant == entrant and f.job.iterations is None]
         if not own:
             continue
         sizes, pairs = [f.job.n * f.job.k for f in own], [f.pairs for f in own]
@@ -236,7 +248,8 @@ def picture(part: str, fits: Sequence[Fit]) -> Any:
     axes.grid(color=GRID, lw=0.8)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.legend(frameon=False)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False)
     figure.tight_layout()
     return figure
 

@@ -254,7 +254,7 @@ class GaussianMixture(CallbackSupport, DensityMixin, BaseEstimator):
             no value is put in the place of the rest (Ghahramani & Jordan 1994). Files (NPY,
             Parquet, Arrow, CSV) and iterables of arrays, data frames or Arrow batches are read
             pass by pass within ``memory``, unless they fit into it: starts are then fitted to a
-            sample of the rows, and the best goes on with all. Rows that are streamed are whole.
+            sample of the rows, and the best goes on with all. Rows that are streamed are all used.
         y : ignored
         sample_weight : array (n,), optional
             Non-negative; a weight of 2 counts as the row given twice. For files and batches with

@@ -29,7 +29,7 @@ __all__ = ["by_component", "serves"]
 #: Responsibilities (n, k) that are held at a time.
 HELD = 2**22
 #: Working memory of a batch of rows of one thread, and rows that it has at most.
-BATCH_BYTES, MOST_ROWS = 2**25, 8192
+BATCH_BYTES, MOST_ROWS = 2**24, 8192
 #: Rows of one component that go into one product.
 PRODUCT_ROWS = 4096
 

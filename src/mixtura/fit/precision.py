@@ -81,10 +81,13 @@ def run_in(
     coarse = PRECISIONS[precision]
     if coarse is None or small or rows.measured or not _within(rows, model.anchor):
         model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
-        return run(model, rows, engine, max_iter=max_iter, previous=previous, **how)
+        start = [model]
+        del model  # so that a large start does not outlive the first iteration
+        return run(start.pop(), rows, engine, max_iter=max_iter, previous=previous, **how)
     model = replace(model, compute=np.dtype(coarse))
     model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
-    last_of = _Last()
+    last_of, start = _Last(), [model]
+    del model
 
     def watched_step(model: Any, rows: Rows, engine: Any, memory: Any) -> Any:
         last_of.entered = model
@@ -98,7 +101,7 @@ def run_in(
         return last_of.stopped
 
     first = run(
-        model,
+        start.pop(),
         rows,
         engine,
         max_iter=max_iter,

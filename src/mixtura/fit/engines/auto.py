@@ -42,7 +42,7 @@ class Auto:
         if not isinstance(memory, Memory):
             return 0.0, ""
         dropped, note = Truncated().finish(rows, memory)
-        return dropped, f"engine 'auto' chose {note}"
+        return dropped, f"engine 'auto' chose {note}" if note else ""
 
     def for_chunks(self) -> Dense:
         """Dense: nothing is remembered of rows that are streamed."""

@@ -107,7 +107,7 @@ class _Again:
 
 def _name(batches: Any) -> str:
     inner = batches.inner if isinstance(batches, _Again) else batches
-    return f"the rows of {type(inner).__name__}"
+    return f"the {type(inner).__name__}"
 
 
 def _read(
