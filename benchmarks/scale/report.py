@@ -29,7 +29,7 @@ PARTS = {
     "images": "Mixtures of factor analysers on Fashion-MNIST",
 }
 HEAD = {
-    "growth": ("k", "entrant", "rows", "s / iteration", "as fast as the smallest k"),
+    "growth": ("k", "entrant", "rows", "s / iteration", "times the smallest k's"),
     "time": ("rows", "k", "entrant", "iterations", "s", "held out, nats", "pairs", "memory"),
     "images": (
         *("k", "parameters", "entrant", "s / iteration", "iterations", "whole fit, s"),
