@@ -33,7 +33,7 @@ HEAD = {
     "time": ("rows", "k", "entrant", "iterations", "s", "held out, nats", "pairs", "memory"),
     "images": (
         *("k", "parameters", "entrant", "s / iteration", "iterations", "whole fit, s"),
-        *("held out, nats", "pairs per row", "memory", "left out"),
+        *("held out, nats", "pairs per row", "memory", "exact end"),
     ),
 }
 
@@ -168,7 +168,7 @@ def image_rows(fits: Sequence[Fit]) -> list[list[str]]:
             f"{fit.held_out[-1]:.2f}",
             f"{fit.pairs / fit.job.n:,.0f}",
             f"{fit.peak_bytes / 1e6:,.0f} MB",
-            f"{fit.end:.3g} s for the exact end" if fit.job.entrant == "truncated" else "–",
+            f"{fit.end:.3g} s" if fit.job.entrant == "truncated" else "–",
         ]
         for fit in fits
     ]
@@ -182,7 +182,7 @@ def image_said(fits: Sequence[Fit]) -> list[str]:
         first, last = held[0], held[-1]
         lines.append(
             f"From {first.job.k:,} to {last.job.k:,} components a truncated iteration takes "
-            f"{last.settled / first.settled:.2f} times as long. Pairs evaluated until convergence "
+            f"{last.settled / first.settled:.2f} times as long. Pairs evaluated in a fit "
             f"grow as (n k)^{exponent(held, False):.2f}, with the exact pass at the end as "
             f"(n k)^{exponent(held, True):.2f}."
         )
@@ -228,7 +228,7 @@ def image_picture(fits: Sequence[Fit], axes: Any) -> None:
         axes.plot(sizes, pairs, marker=marker, ms=7, color=colour, mfc="white", lw=1.4, label=label)
     logarithmic(axes, "both")
     axes.set_xlabel("rows × components", color=INK)
-    axes.set_ylabel("pairs evaluated until convergence", color=INK)
+    axes.set_ylabel("pairs evaluated in a fit", color=INK)
 
 
 # ---- shared --------------------------------------------------------------------------------------
