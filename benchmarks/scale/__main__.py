@@ -64,7 +64,7 @@ def images(
 ) -> list[Job]:
     """Whole fits of factor analysers; of the dense engine beyond so many components one step."""
     d = fashion(path).rows.shape[1]
-    job = Job("truncated", str(path), n, d, 0, "lowrank", rank, candidates)
+    job = Job("truncated", "fashion", n, d, 0, "lowrank", rank, candidates)
     jobs = []
     for k in components:
         jobs.append(replace(job, k=k))
@@ -106,7 +106,9 @@ def jobs_of(part: str, options: argparse.Namespace) -> list[Job]:
     return images(options.fashion, *sizes, options.dense)
 
 
-def fits_of(jobs: Sequence[Job], cache: Path, say: Callable[[str], None]) -> list[Fit]:
+def fits_of(
+    jobs: Sequence[Job], cache: Path, images: Path, say: Callable[[str], None]
+) -> list[Fit]:
     """All fits, one after another; one that fails is said and left out."""
     tiny = WORKLOADS["a"].shrunk()
     marks: dict[str, Any] = stamp(None, None, 1) | described(tiny, prepare(tiny, cache))
@@ -114,7 +116,7 @@ def fits_of(jobs: Sequence[Job], cache: Path, say: Callable[[str], None]) -> lis
     for job in jobs:
         name = f"{job.entrant}, {job.n:,} × {job.d}, k = {job.k:,}"
         try:
-            fit = replace(made(job, cache, env), marks=marks)
+            fit = replace(made(job, cache, env, images), marks=marks)
         except WorkerError as error:
             say(f"{name}: {error}")
             continue
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except FileNotFoundError as error:
             tell(f"{part}: {error}")
             continue
-        found[part] = fits_of(jobs, options.cache, tell)
+        found[part] = fits_of(jobs, options.cache, options.fashion, tell)
         if options.results is not None and found[part]:
             write(options.results, part, found[part])
     print(markdown({part: fits for part, fits in found.items() if fits}))

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.machine import peak, reset_peak, resident
 from benchmarks.measure import ROOT, WorkerError
-from benchmarks.scale.data import Table, begin, digits, fashion
+from benchmarks.scale.data import FASHION, Table, begin, digits, fashion
 
 __all__ = ["Fit", "Job", "made"]
 
@@ -38,8 +38,7 @@ class Job:
     Attributes
     ----------
     entrant : {"truncated", "dense", "scikit-learn"}
-    source : str
-        "digits", or where Fashion-MNIST lies.
+    source : {"digits", "fashion"}
     n, d, k : int
         Rows, columns and components; 0 rows for all of Fashion-MNIST.
     structure : {"diag", "lowrank"}
@@ -119,7 +118,13 @@ class Fit:
         return cls(**given | {"job": Job(**fields["job"])})
 
 
-def made(job: Job, cache: Path, env: Mapping[str, str], patience: float | None = None) -> Fit:
+def made(
+    job: Job,
+    cache: Path,
+    env: Mapping[str, str],
+    images: Path = FASHION,
+    patience: float | None = None,
+) -> Fit:
     """Fit in a process of its own.
 
     Raises
@@ -127,7 +132,8 @@ def made(job: Job, cache: Path, env: Mapping[str, str], patience: float | None =
     WorkerError
         When the process fails, or takes longer than ``patience`` seconds.
     """
-    command = [sys.executable, "-m", "benchmarks.scale.fits", json.dumps(asdict(job)), str(cache)]
+    where = [str(cache), str(images)]
+    command = [sys.executable, "-m", "benchmarks.scale.fits", json.dumps(asdict(job)), *where]
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=dict(env), capture_output=True, text=True, timeout=patience
@@ -296,12 +302,12 @@ def fit_of(
     )
 
 
-def run(job: Job, cache: Path) -> Fit:
+def run(job: Job, cache: Path, images: Path = FASHION) -> Fit:
     """The fit that a job asks for."""
     if job.source == "digits":
         table = digits(job.n, job.d, cache)
     else:
-        table = fashion(Path(job.source))
+        table = fashion(images)
         table = Table(table.rows[: job.n or None], table.held_out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -309,4 +315,4 @@ def run(job: Job, cache: Path) -> Fit:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(run(Job(**json.loads(sys.argv[1])), Path(sys.argv[2])))))
+    print(json.dumps(asdict(run(Job(**json.loads(sys.argv[1])), *map(Path, sys.argv[2:])))))
