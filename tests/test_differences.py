@@ -49,7 +49,7 @@ def made(rank=2, **how):
     assert dtype == np.float32
     assert isinstance(form, Differences)
     means = model.means - model.anchor
-    exact = model.covariance.form(means, model._const, np.float64, guarded=True)
+    exact = model.covariance.form(means, model.peaks, np.float64, guarded=True)
     return form, exact, (rows.x[:400] - model.anchor).astype(np.float32)
 
 

@@ -192,6 +192,12 @@ class Covariance(ABC):
         z = self.whiten(v)
         return xp.sum(z * z, axis=-2)
 
+    def sparing_form(
+        self, means: FloatArray, const: FloatArray, kind: Any, dtype: Any
+    ) -> Form | None:
+        """A form by compiled code for rows that meet few components; None where there is none."""
+        return None
+
     def inflation(self) -> float:
         """Largest Σᵢᵢ (Σ⁻¹)ᵢᵢ: 1 where columns are uncorrelated, large where they are collinear."""
         xp = namespace(*self.parameters().values())

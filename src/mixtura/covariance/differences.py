@@ -60,6 +60,7 @@ class Differences(Form):
     factors: FloatArray
     const: FloatArray
     guarded = True
+    blocked = True
     least_rows = 1024
 
     @classmethod

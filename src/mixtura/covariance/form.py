@@ -39,6 +39,8 @@ class Form:
 
     #: Whether the M-step must leave common-anchor moments as well.
     guarded = False
+    #: Whether ``blocks`` and ``moments`` serve rows that meet few components; see ``differences``.
+    blocked = False
     #: Whether ``log_joint`` can be told each row's likely component (b,) as ``guess``.
     guided = False
     #: Batches of fewer rows would be mostly overhead.

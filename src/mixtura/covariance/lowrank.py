@@ -31,6 +31,7 @@ from mixtura.arrays.namespace import as_float, freeze, is_numpy, join, namespace
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.diagonal import positive, scatter_columns
+from mixtura.covariance.differences import Differences
 from mixtura.covariance.factored import Factored
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, is_safe
@@ -222,6 +223,13 @@ class LowRankCovariance(Covariance):
         eye = xp.eye(u.shape[-1], dtype=u.dtype, device=u.device)
         factor = cholesky(eye - transpose(u) @ spread)
         return LowRankCovariance(transpose(solve_triangular(factor, transpose(spread))), noise)
+
+    def sparing_form(
+        self, means: FloatArray, const: FloatArray, kind: MomentKind, dtype: Any
+    ) -> Form | None:
+        if dtype != np.float32 or not isinstance(kind, Projected):
+            return None
+        return Differences.of(self, means, const)
 
     def inflation(self) -> float:
         inverse = 1 / self.noise - (self._precision_loadings() ** 2).sum(axis=-1)

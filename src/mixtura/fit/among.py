@@ -16,7 +16,6 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.arrays.parallel import map_spans, n_workers
-from mixtura.covariance.differences import Differences
 from mixtura.fit.groups import grouped_by
 from mixtura.fit.neighbourhoods import Neighbourhoods
 from mixtura.sources import Rows
@@ -97,7 +96,7 @@ class _General:
         self.order, self.bounds = held.blocks
         self.best = np.empty(rows.n, dtype=np.int32)
         self.far = np.empty(rows.n, dtype=np.float32)
-        self.peaks = _peaks(model)
+        self.peaks = model.peaks
         width = held.lists.shape[1]
         self.shares = np.zeros((model.k, width))
         self.size = size or int(np.clip(BATCH_BYTES // (16 * (model.d + width)), 256, 4096))
@@ -116,7 +115,7 @@ class _General:
             self._moments(found, threads)
         model, mass = self.model, self.mass
         anchor = model.means
-        if isinstance(self.form, Differences):
+        if self.form.blocked:
             anchor = model.anchor + self.form.means.astype(np.float64)
         stats = Statistics(mass, mass.copy(), self.first, self.second, anchor, model.kind)
         return Passed(stats, loglik, self.shares, self.best, self.far)
@@ -153,10 +152,9 @@ class _General:
 
     def _joint(self, index: FloatArray, starts: FloatArray, lists: FloatArray) -> FloatArray:
         """Log joints (b, c) of some rows, block by block, with the components of their lists."""
-        if isinstance(self.form, Differences):
-            return self.form.blocks(*self._near(index), starts, lists)
-        x = np.take(self.rows.x, index, axis=0) - self.model.anchor
-        x = x.astype(self.dtype, copy=False)
+        if self.form.blocked:
+            return np.asarray(self.form.blocks(*self._near(index), starts, lists))
+        x = self.model.centred(np.take(self.rows.x, index, axis=0), self.dtype)
         parts = zip(pairwise(starts), lists, strict=True)
         return np.concatenate([self.form.among(some).log_joint(x[a:b]) for (a, b), some in parts])
 
@@ -190,7 +188,7 @@ class _General:
 
     def _moment(self, j: int, rows: FloatArray, r: FloatArray, pooled: FloatArray | None) -> None:
         second = self.second[j] if pooled is None else pooled[0]
-        if isinstance(self.form, Differences):
+        if self.form.blocked:
             basis, add = self.model.kind.basis[j], self.form.moments
             self.mass[j] += add(j, *self._near(rows), r, basis, self.first[j], second)
             return
@@ -199,14 +197,6 @@ class _General:
         self.mass[j] += r.sum(dtype=np.float64)
         self.first[j] += r @ near
         second += self.model.kind.gather_one(r, near, j)
-
-
-def _peaks(model: Any) -> FloatArray:
-    """Log joints (k,) at the means."""
-    with np.errstate(divide="ignore"):
-        logs = np.log(model.weights)
-    peaks = logs - 0.5 * (model.d * np.log(2 * np.pi) + model.covariance.logdet)
-    return np.asarray(peaks)
 
 
 # ---- diagonal components of large tables ---------------------------------------------------------
@@ -235,7 +225,7 @@ def tables(model: Any, rows: Rows, held: Neighbourhoods) -> tuple[FloatArray, ..
         model.anchor,
         _padded(model.means - model.anchor, dtype),
         _padded(half, dtype),
-        _peaks(model).astype(dtype),
+        model.peaks.astype(dtype),
     )
 
 

@@ -35,8 +35,7 @@ def _batch_rows(model: Any, rows: Rows) -> int:
 def _form_of(model: Any, x: FloatArray) -> tuple[Any, FloatArray]:
     """The quickest form, and rows as it takes them."""
     dtype, form = model.quickest(Rows(x))
-    anchor = model.anchor.astype(dtype) if x.dtype == dtype else model.anchor
-    return form, (x - anchor).astype(dtype, copy=False)
+    return form, model.centred(x, dtype)
 
 
 def likeliest(model: Any, rows: Rows, index: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -16,8 +16,7 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.arrays.linalg import cholesky
-from mixtura.covariance import Covariance, Floor, LowRankCovariance, Structure
-from mixtura.covariance.differences import Differences
+from mixtura.covariance import Covariance, Floor, Structure
 from mixtura.covariance.form import Form, Quadratic
 from mixtura.covariance.observed import Observed, observed
 from mixtura.covariance.pruned import Pruned, principal_axes, stages
@@ -31,7 +30,6 @@ from mixtura.statistics import (
     Full,
     Grouped,
     MomentKind,
-    Projected,
     Responsibilities,
     Statistics,
 )
@@ -113,7 +111,7 @@ class GaussianModel:
         """
         key = np.dtype(dtype if self.compute is None else self.compute)
         if key not in self._kernels:
-            const, means = self._const, self.means - self.anchor
+            const, means = self.peaks, self.means - self.anchor
             compute = np.dtype(np.float64) if self._needs_double(key) else key
             form = self.covariance.form(means, const, compute)
             if form.guarded and compute == np.float32:
@@ -123,9 +121,9 @@ class GaussianModel:
             self._kernels[key] = (compute, self._pruned(form, means, const, compute))
         return self._kernels[key]  # type: ignore[no-any-return]
 
-    def centred(self, x: FloatArray) -> FloatArray:
-        """Rows (b, d) about the anchor, in the dtype that is computed in."""
-        dtype, _ = self.kernel(x.dtype)
+    def centred(self, x: FloatArray, dtype: Any = None) -> FloatArray:
+        """Rows (b, d) about the anchor, in a dtype: the kernel's where none is given."""
+        dtype = self.kernel(x.dtype)[0] if dtype is None else dtype
         if x.dtype == dtype:
             return np.asarray(x - self.anchor.astype(dtype, copy=False))
         return np.asarray((x - self.anchor).astype(dtype))  # in float64 before digits are dropped
@@ -138,17 +136,15 @@ class GaussianModel:
         dtype = np.dtype(rows.x.dtype if self.compute is None else self.compute)
         key = "quickest", dtype
         if key not in self._kernels:
-            factors = isinstance(self.covariance, LowRankCovariance)
-            serves = factors and isinstance(self.kind, Projected) and dtype == np.float32
-            form = None
-            if serves and compiled.serves(rows.n * self.k) and not self._needs_double(dtype):
-                form = Differences.of(self.covariance, self.means - self.anchor, self._const)
+            means, form = self.means - self.anchor, None
+            if compiled.serves(rows.n * self.k) and not self._needs_double(dtype):
+                form = self.covariance.sparing_form(means, self.peaks, self.kind, dtype)
             self._kernels[key] = form
         form = self._kernels[key]
         return self.kernel(rows.x.dtype) if form is None else (dtype, form)
 
     @property
-    def _const(self) -> FloatArray:
+    def peaks(self) -> FloatArray:
         """Log joints (k,) at the means."""
         with np.errstate(divide="ignore"):
             logs = np.log(self.weights)
