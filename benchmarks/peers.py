@@ -136,6 +136,8 @@ def mixtura(precision: str, **options: Any) -> Callable[[], Fitter]:
     """``mixtura.GaussianMixture``, at a precision where it offers the choice."""
 
     def load() -> Fitter:
+        import numba  # noqa: F401  (an import like others', though ours leaves it to the first fit)
+
         from mixtura import GaussianMixture
 
         offered = "precision" in inspect.signature(GaussianMixture).parameters

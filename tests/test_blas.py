@@ -31,6 +31,15 @@ def test_rows_are_solved_and_multiplied(b, d, dtype):
             assert_allclose(z @ factor, x, rtol=tight, atol=tight)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_block_of_a_factor_serves(dtype):
+    rng = np.random.default_rng(1)
+    factor = (np.tril(rng.normal(size=(9, 9))) + 9 * np.eye(9)).astype(dtype)
+    x = rng.normal(size=(5, 4)).astype(dtype)
+    block = factor[3:7, 3:7]
+    assert_allclose(substitute(block, x.copy()), np.linalg.solve(block, x.T).T, rtol=1e-5)
+
+
 def test_threads_at_once_do_not_mix():
     rng = np.random.default_rng(0)
     factor = np.tril(rng.normal(size=(60, 60))) + 30 * np.eye(60)
@@ -50,7 +59,9 @@ def test_what_it_cannot_take_is_an_error():
     for wrong in (x.T, x.astype(int), np.zeros(3), x[:, ::2]):
         with pytest.raises(TypeError, match="C-contiguous"):
             gram(wrong)
-    with pytest.raises(TypeError, match="float32"):
+    with pytest.raises(TypeError, match="float64"):
         substitute(np.eye(3, dtype=np.float32), x)
+    with pytest.raises(TypeError, match="one after another"):
+        substitute(np.eye(3).T[:, ::-1], x)
     with pytest.raises(ValueError, match=r"\(3, 3\)"):
         substitute(np.eye(4), x)

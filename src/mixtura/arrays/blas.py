@@ -61,12 +61,17 @@ def _checked(*arrays: FloatArray) -> Any:
 
 
 def substitute(factor: FloatArray, x: FloatArray) -> FloatArray:
-    """L⁻¹ x for every row of x (b, d), in its memory, with lower triangular L (d, d)."""
-    dtype, (b, d) = _checked(factor, x), x.shape
+    """L⁻¹ x for every row of x (b, d), in its memory, with lower triangular L (d, d).
+
+    L may be a block of a larger matrix.
+    """
+    dtype, (b, d), width = _checked(x), x.shape, factor.strides[0] // factor.itemsize
     if factor.shape != (d, d):
         raise ValueError(f"expected a factor of shape {(d, d)}, got {factor.shape}")
+    if factor.dtype != dtype or (d > 1 and (width < d or factor.strides[1] != factor.itemsize)):
+        raise TypeError(f"expected a factor of {dtype} whose rows lie one after another")
     if x.size:
-        _call("trsm", dtype, b"LUTN", d, b, 1.0, factor, d, x, d)
+        _call("trsm", dtype, b"LUTN", d, b, 1.0, factor, max(width, d), x, d)
     return x
 
 

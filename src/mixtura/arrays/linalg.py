@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from mixtura.arrays.namespace import detached, is_numpy, namespace, to_numpy
@@ -17,6 +19,7 @@ __all__ = [
     "log",
     "log_softmax",
     "logsumexp",
+    "rooted",
     "solve_cholesky",
     "solve_triangular",
     "symmetrise",
@@ -24,8 +27,8 @@ __all__ = [
 ]
 
 
-#: Columns from which matrices are large.
-LARGE = 192
+#: Columns from which matrices are large, and in how many parts the zeros of a factor are left out.
+LARGE, PARTS = 192, 4
 
 
 def transpose(a: Array) -> Array:
@@ -38,8 +41,8 @@ def symmetrise(a: Array) -> Array:
     return 0.5 * (a + transpose(a))
 
 
-def cholesky(a: Array, what: str = "covariance") -> Array:
-    """Lower Cholesky factors of a batch (..., d, d).
+def cholesky(a: Array, what: str = "covariance", begin: int = 0) -> Array:
+    """Lower Cholesky factors of a batch (..., d, d), whose first is component ``begin``.
 
     Raises
     ------
@@ -54,9 +57,9 @@ def cholesky(a: Array, what: str = "covariance") -> Array:
     except Exception as error:  # every library raises its own LinAlgError
         if "LinAlgError" not in type(error).__name__:
             raise
-        raise _not_positive_definite(a, what) from None
+        raise _not_positive_definite(a, what, begin) from None
     if is_numpy(factor) and not np.isfinite(factor).all():
-        raise _not_positive_definite(a, what)
+        raise _not_positive_definite(a, what, begin)
     return factor
 
 
@@ -91,9 +94,33 @@ def congruent(operator: Array, a: Array) -> Array:
     return out
 
 
-def _not_positive_definite(a: Array, what: str) -> NotPositiveDefiniteError:
+def rooted(factor: Array, operator: Array | None = None) -> Array:
+    """A L Lᵀ Aᵀ (k, p, p) for A (p, d), by default the identity, and lower L (k, d, d)."""
+    if not (is_numpy(factor) and _large(factor)):
+        root = factor if operator is None else operator @ factor
+        return symmetrise(root @ transpose(root))
+    k, d = factor.shape[:2]
+    p = d if operator is None else len(operator)
+    out = np.empty((k, p, p), dtype=factor.dtype)
+    cuts = [d * i // PARTS for i in range(PARTS + 1)]
+
+    def span(start: int, stop: int) -> None:
+        root = np.empty((p, d), dtype=factor.dtype)
+        for j in range(start, stop):
+            if operator is None:
+                root = factor[j]
+            else:
+                for low, high in pairwise(cuts):
+                    np.matmul(operator[:, low:], factor[j, low:, low:high], out=root[:, low:high])
+            np.matmul(root, root.T, out=out[j])  # symmetric to the last bit
+
+    map_spans(span, k, n_workers())
+    return out
+
+
+def _not_positive_definite(a: Array, what: str, begin: int) -> NotPositiveDefiniteError:
     matrices = to_numpy(a).reshape((-1, *a.shape[-2:]))
-    for j, matrix in enumerate(matrices):
+    for j, matrix in enumerate(matrices, begin):
         if not np.isfinite(matrix).all():
             return NotPositiveDefiniteError(
                 f"expected a finite {what}, got NaN or infinity in component {j}"

@@ -178,6 +178,10 @@ class Guarded(Form):
         joint += x.dtype.type(self.const[j])
         return joint
 
+    def unless(self, x: FloatArray, j: Any, level: FloatArray) -> FloatArray:
+        """``one``, or for a row whose log joint is below its level (b,) anything between them."""
+        return self.one(x, j)
+
     def among(self, components: FloatArray) -> Guarded:
         whiten = self.whiten
         return Guarded(

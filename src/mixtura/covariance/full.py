@@ -1,4 +1,8 @@
-"""Full covariances: any symmetric positive definite Σₖ, held with its Cholesky factor."""
+"""Full covariances: any symmetric positive definite Σₖ, held with its Cholesky factor.
+
+With hundreds of columns a fit goes component by component, from moments to factors: the factors
+alone are held, and Σ is made of them where it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,22 @@ import numpy as np
 from mixtura.arrays.blas import substitute
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import (
+    LARGE,
     cholesky,
     congruent,
+    rooted,
     solve_cholesky,
     solve_triangular,
     symmetrise,
     transpose,
 )
-from mixtura.arrays.namespace import as_float, freeze, namespace
+from mixtura.arrays.namespace import as_float, freeze, is_numpy, namespace
 from mixtura.channels import Diagonal as CellNoise
 from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, Partly, Quadratic, are_safe
+from mixtura.covariance.pieces import by_pieces
+from mixtura.covariance.substituted import Substituted
 from mixtura.errors import ConstructionError
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Statistics
@@ -35,7 +43,7 @@ __all__ = ["Full", "FullCovariance"]
 MAX_QUADRATIC_COLUMNS = 96
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class FullCovariance(Covariance):
     """Any symmetric positive definite Σₖ.
 
@@ -44,26 +52,51 @@ class FullCovariance(Covariance):
     values : array (k, d, d)
     """
 
-    values: Array
-
     name = "full"
     rung = 4
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", freeze(as_float(self.values)))
-        shape = tuple(self.values.shape)
+    def __init__(self, values: Array) -> None:
+        values = freeze(as_float(values))
+        shape = tuple(values.shape)
         if len(shape) != 3 or shape[1] != shape[2]:
             raise ConstructionError(f"expected matrices of shape (k, d, d), got {shape}")
+        self.__dict__["values"] = values
+
+    @classmethod
+    def of_factors(cls, factors: Array) -> FullCovariance:
+        """Σ = L Lᵀ of lower factors L (k, d, d); Σ itself is made when it is first asked for."""
+        found = cls.__new__(cls)
+        found.__dict__["cholesky"] = freeze(factors)
+        return found
+
+    @derived
+    def values(self) -> Array:
+        """Σ (k, d, d)."""
+        values = rooted(self.cholesky)
+        if is_numpy(values):
+            values.flags.writeable = False
+        return values
+
+    @property
+    def _held(self) -> Array:
+        """What defines it."""
+        return self.__dict__["values" if "values" in self.__dict__ else "cholesky"]
+
+    def forget(self) -> None:
+        held = {"values": self.__dict__.get("values"), "cholesky": self.__dict__.get("cholesky")}
+        super().forget()
+        kept = "values" if held["values"] is not None else "cholesky"
+        self.__dict__[kept] = held[kept]
 
     @property
     def k(self) -> int:  # type: ignore[override]
         """Number of components."""
-        return int(self.values.shape[0])
+        return int(self._held.shape[0])
 
     @property
     def d(self) -> int:  # type: ignore[override]
         """Number of columns."""
-        return int(self.values.shape[-1])
+        return int(self._held.shape[-1])
 
     @derived
     def cholesky(self) -> Array:
@@ -72,10 +105,12 @@ class FullCovariance(Covariance):
 
     @derived
     def logdet(self) -> Array:
-        xp = namespace(self.values)
+        xp = namespace(self._held)
         return 2 * xp.sum(xp.log(xp.linalg.diagonal(self.cholesky)), axis=-1)
 
     def diagonal(self) -> Array:
+        if "values" not in self.__dict__:
+            return np.einsum("kij,kij->ki", self.cholesky, self.cholesky)
         return namespace(self.values).linalg.diagonal(self.values)
 
     def matmul(self, v: Array) -> Array:
@@ -108,12 +143,16 @@ class FullCovariance(Covariance):
         return FullCovariance(self.values[:, columns, :][:, :, columns])
 
     def take(self, components: Any) -> FullCovariance:
+        if "values" not in self.__dict__:
+            return FullCovariance.of_factors(self.cholesky[components])
         return FullCovariance(self.values[components])
 
     def rescaled(self, factors: Array) -> FullCovariance:
         return FullCovariance(self.values * factors * factors[:, None])
 
     def _image(self, operator: Array) -> Array:
+        if "values" not in self.__dict__:
+            return rooted(self.cholesky, operator)
         return congruent(operator, self.values)
 
     def conditional(self, given: Any, rest: Any) -> tuple[Any, Covariance]:
@@ -153,20 +192,22 @@ class FullCovariance(Covariance):
 
     def row_whitener(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
         if self.d > MAX_QUADRATIC_COLUMNS:
-            return self._substitution(dtype)
+            factors = self._factors(dtype)
+            return lambda x, j: substitute(factors[j], np.ascontiguousarray(x))
         eye = np.broadcast_to(np.eye(self.d), (self.k, self.d, self.d))
         inverses = np.swapaxes(self.whiten(eye), 1, 2).astype(dtype)  # L⁻ᵀ
         return lambda x, j: np.asarray(x @ inverses[j])
 
-    def _substitution(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
-        """Forward substitution: half the work of a product, and no inverses to hold."""
-        factors = np.ascontiguousarray(self.cholesky, dtype=dtype)
-        return lambda x, j: substitute(factors[j], np.ascontiguousarray(x))
+    def _factors(self, dtype: Any) -> FloatArray:
+        """For forward substitution: half the work of a product, and no inverses to hold."""
+        return np.ascontiguousarray(self.cholesky, dtype=dtype)
 
     def form(
         self, means: FloatArray, const: FloatArray, dtype: Any, *, guarded: bool | None = None
     ) -> Form:
         def exact() -> Guarded:
+            if self.d > MAX_QUADRATIC_COLUMNS:
+                return Substituted.of(means, const, self._factors(dtype))
             return Guarded(means, const, self.row_whitener(dtype))
 
         if guarded or (guarded is None and self.d > MAX_QUADRATIC_COLUMNS):
@@ -201,9 +242,24 @@ class Full(Structure):
         return FullMoments()
 
     def fit(self, stats: Statistics, previous: Covariance | None, floor: Floor) -> FullCovariance:
+        if stats.d >= LARGE and not stats.kind.pooled:
+            return self._fit_large(stats, floor)
         values = floor.matrices(stats.spread())
         values.flags.writeable = False  # nobody else holds it: no copy is needed
         return FullCovariance(values)
+
+    def _fit_large(self, stats: Statistics, floor: Floor) -> FullCovariance:
+        """The same component by component, so that factors alone are held of all."""
+        k, d = stats.first.shape
+        factors = np.empty((k, d, d))
+
+        def piece(part: slice) -> None:
+            matrices = floor.matrices(stats.take(part).spread())
+            factors[part] = cholesky(matrices, begin=part.start)
+
+        by_pieces(piece, k, d * d)
+        factors.flags.writeable = False
+        return FullCovariance.of_factors(factors)
 
     def n_parameters(self, k: int, d: int) -> int:
         return k * d * (d + 1) // 2

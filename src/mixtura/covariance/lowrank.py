@@ -117,9 +117,8 @@ class LowRankCovariance(Covariance):
         found = np.empty((k, r, r)), np.empty((k, r, d)), np.empty((k, r, d))
 
         def piece(part: slice) -> None:
-            for whole, some in zip(
-                found, _solve(self.loadings[part], self.noise[part]), strict=True
-            ):
+            solved = _solve(self.loadings[part], self.noise[part], part.start)
+            for whole, some in zip(found, solved, strict=True):
                 whole[part] = some
 
         by_pieces(piece, k, d * r)
@@ -476,12 +475,12 @@ class LowRank(Structure):
         return self.n_parameters(covariance.k, covariance.d)
 
 
-def _solve(loadings: Array, noise: Array) -> tuple[Array, Array, Array]:
+def _solve(loadings: Array, noise: Array, begin: int = 0) -> tuple[Array, Array, Array]:
     """The Cholesky factor of M, Uᵀ and βᵀ; see ``LowRankCovariance``."""
     xp, r = namespace(noise), loadings.shape[-1]
     eye = xp.eye(r, dtype=noise.dtype, device=noise.device)
     scaled = transpose(loadings) / noise[:, None, :]
-    factor = cholesky(scaled @ loadings + eye)
+    factor = cholesky(scaled @ loadings + eye, begin=begin)
     root = solve_triangular(factor, eye)
     u = root @ scaled
     return factor, u, transpose(root) @ u

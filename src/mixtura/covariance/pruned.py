@@ -104,7 +104,7 @@ class Pruned(Form):
         mapped = means @ axes
         second = None
         if len(widths) > 1:
-            second = Guarded(mapped, const, image.row_whitener(dtype))
+            second = image.form(mapped, const, dtype, guarded=True)
         narrow = image if len(widths) == 1 else image.select(range(widths[0]))
         first = narrow.form(np.ascontiguousarray(mapped[:, : widths[0]]), const, dtype)
         exact = whole
@@ -132,7 +132,7 @@ class Pruned(Form):
         level = self._settle(x, each, best, joint, known) - cut
         needed = (joint > level[:, None]) & ~known
         if self.second is not None:
-            _evaluate(self.second, mapped, needed, joint)
+            _evaluate(self.second, mapped, needed, level, joint)
             needed &= joint > level[:, None]
             rest = np.flatnonzero(needed.any(axis=1))
             if guess is None:  # the first choice is wrong for a row in four
@@ -142,7 +142,7 @@ class Pruned(Form):
                 needed &= (joint > level[:, None]) & ~known
         if np.count_nonzero(needed) > CROWDED * needed.size:
             return self.whole.log_joint(x)
-        _evaluate(self.exact, x, needed, joint)
+        _evaluate(self.exact, x, needed, level, joint)
         return joint
 
     def _compiled(self, x: FloatArray, joint: FloatArray, whiteners: FloatArray) -> FloatArray:
@@ -185,7 +185,9 @@ class Pruned(Form):
         return 2 * d + 4 * k
 
 
-def _evaluate(form: Guarded, x: FloatArray, needed: FloatArray, joint: FloatArray) -> None:
-    """Write the log joints that are needed."""
+def _evaluate(
+    form: Guarded, x: FloatArray, needed: FloatArray, level: FloatArray, joint: FloatArray
+) -> None:
+    """Write the log joints that are needed, or bounds below the rows' levels."""
     for j, rows in active(needed, 0.5):
-        joint[rows, j] = form.one(x[rows], j)
+        joint[rows, j] = form.unless(x[rows], j, level[rows])

@@ -77,21 +77,20 @@ def lost_components(model: GaussianModel, stats: Statistics, rows: Rows) -> Floa
         return np.zeros(1, dtype=bool)
     light = rows.lightest
     lost = stats.mass < 1.5 * light
-    if rows.n > 2 * model.d and not isinstance(model.covariance, TiedCovariance):
+    floor, tied = model.floor, isinstance(model.covariance, TiedCovariance)
+    if isinstance(floor, Clipped) and rows.n > 2 * model.d and not tied:
         for j in np.flatnonzero(~lost & (stats.mass <= 2 * (model.d + 1) * light)):
-            lost[j] = on_floor(model.covariance.take([j]), model.floor)
+            lost[j] = on_floor(model.covariance.take([j]), floor)
     return lost
 
 
-def on_floor(covariance: Covariance, floor: Any) -> bool:
+def on_floor(covariance: Covariance, floor: Clipped) -> bool:
     """Whether one component's covariance shrank to the floor in some direction.
 
     A factor model may explain a column entirely (a Heywood case: its noise is on the floor, not
     its variance); it is on the floor when a column's variance is, or the noise of more columns
     than it has factors.
     """
-    if not isinstance(floor, Clipped):
-        return False
     if isinstance(covariance, LowRankCovariance):
         least = floor.share * floor.scale**2
         flat = covariance.noise[0] <= 1.01 * least
@@ -99,8 +98,13 @@ def on_floor(covariance: Covariance, floor: Any) -> bool:
         return bool(thin.any()) or int(flat.sum()) > covariance.rank
     if isinstance(covariance, IsotropicCovariance):
         return bool(covariance.variance[0] <= 1.01 * floor.common(np.zeros(1))[0])
-    scaled = covariance.rescaled(1 / floor.scale).dense()[0]
-    return bool(np.linalg.eigvalsh(scaled)[0] <= 1.01 * floor.share)
+    scaled = np.array(covariance.rescaled(1 / floor.scale).dense()[0])
+    scaled[np.diag_indices_from(scaled)] -= 1.01 * floor.share
+    try:
+        np.linalg.cholesky(scaled)  # every eigenvalue is above: far cheaper than to find them
+    except np.linalg.LinAlgError:
+        return True
+    return False
 
 
 def sow(model: GaussianModel, rows: Rows, lost: FloatArray) -> GaussianModel:

@@ -295,7 +295,7 @@ class _Hunt:
     fits: list[Fit | None] = field(default_factory=list)
     partitions: dict[int, list[FloatArray]] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
-    limit: Floor | None = None
+    limit: Clipped | None = None
     stopped: bool = False
 
     def attempt(self, k: int, name: Any) -> Trial:
@@ -354,6 +354,8 @@ class _Hunt:
 
     def _degenerate(self, model: GaussianModel) -> int | None:
         """The first component that lies on the floor."""
+        if self.limit is None:
+            return None
         tied = isinstance(model.covariance, TiedCovariance)
         for j in range(1 if tied else model.k):
             one = (

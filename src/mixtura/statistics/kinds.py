@@ -26,7 +26,7 @@ import numpy as np
 
 from mixtura.arrays.blas import gram
 from mixtura.arrays.compiled import kernel
-from mixtura.arrays.linalg import transpose
+from mixtura.arrays.linalg import LARGE, transpose
 from mixtura.statistics.responsibilities import Grouped
 from mixtura.typing import FloatArray
 
@@ -198,12 +198,13 @@ def triangle(d: int) -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=4)
-def _places(d: int) -> FloatArray:
-    """Where the packed numbers lie in the lower triangle of a matrix (d, d), row after row."""
+def _places(d: int) -> tuple[FloatArray, FloatArray]:
+    """Where packed numbers lie in the lower triangle of a matrix (d, d), and its cells in them."""
     rows, cols = triangle(d)
     places: FloatArray = cols * d + rows
-    places.flags.writeable = False
-    return places
+    back = np.empty(d * d, dtype=places.dtype)
+    back[places] = back[rows * d + cols] = np.arange(len(places))
+    return places, back
 
 
 class Full(MomentKind):
@@ -231,6 +232,12 @@ class Full(MomentKind):
     def cross(self, u: FloatArray, v: FloatArray) -> FloatArray:
         k, d = u.shape
         out, start = np.empty((k, self.size(d))), 0
+        if d >= LARGE:
+            for j in range(k):
+                outer = np.stack([u[j], v[j]], axis=1) @ np.stack([v[j], u[j]])
+                np.take(outer, _places(d)[0], out=out[j], mode="clip")
+            out *= 0.5
+            return out
         for i in range(d):
             row = out[:, start : start + d - i]
             np.multiply(u[:, i : i + 1], v[:, i:], out=row)
@@ -241,13 +248,15 @@ class Full(MomentKind):
 
     def gather_one(self, r: FloatArray, x: FloatArray, j: int) -> FloatArray:
         moment = gram(np.ascontiguousarray(np.sqrt(r)[:, None] * x))  # of xᵀ diag(r) x
-        return np.asarray(moment.ravel()[_places(x.shape[1])], dtype=np.float64)
+        return np.take(moment, _places(x.shape[1])[0]).astype(np.float64, copy=False)
 
     def of_covariance(self, mass: FloatArray, covariance: Any) -> FloatArray:
         rows, cols = triangle(covariance.d)
         return np.asarray(mass[:, None] * covariance.dense()[:, rows, cols])
 
     def unpack(self, packed: FloatArray, d: int) -> FloatArray:
+        if d >= LARGE:
+            return np.take(packed, _places(d)[1], axis=1).reshape(len(packed), d, d)
         rows, cols = triangle(d)
         out = np.empty((packed.shape[0], d, d), dtype=packed.dtype)
         out[:, rows, cols] = packed
