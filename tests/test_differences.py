@@ -1,4 +1,4 @@
-"""Laws of factor analysers in single precision, where rows meet few components.
+"""Laws of factor analysers by compiled code, where rows meet few components.
 
 Oracles are the guarded form in double precision, component by component, and moments by NumPy. A
 liar answers for another component, forgets what a function is for, or calls a bound what is none.
@@ -14,8 +14,9 @@ from numpy.testing import assert_allclose
 from scipy.special import logsumexp
 
 from mixtura.arrays import parallel
-from mixtura.covariance import Added, LowRank, LowRankCovariance, differences
+from mixtura.covariance import Added, Clipped, LowRank, LowRankCovariance, differences, lowrank
 from mixtura.covariance.differences import Differences
+from mixtura.errors import NotPositiveDefiniteError
 from mixtura.fit import among, run
 from mixtura.fit.engines import Dense, Truncated
 from mixtura.fit.initialise import model_from_start
@@ -29,8 +30,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 K, D, N = 60, 70, 20_000
 
 
-def case(rank=2, *, n=N, weighted=False, dtype=np.float32, apart=1.0, far=0.0):
-    """A model in the course of a fit in single precision, and its rows, ``far`` from zero."""
+def case(rank=2, *, n=N, weighted=False, dtype=np.float32, apart=1.0, far=0.0, compute=np.float32):
+    """A model in the course of a fit, by default in single precision; rows ``far`` from zero."""
     rng = np.random.default_rng(rank)
     labels = np.arange(n) % K
     loadings = 0.5 * rng.standard_normal((K, D, 3))
@@ -39,43 +40,44 @@ def case(rank=2, *, n=N, weighted=False, dtype=np.float32, apart=1.0, far=0.0):
     labels = np.where(rng.random(n) < 0.2, rng.integers(K, size=n), labels)
     rows = Rows(x.astype(dtype), rng.uniform(0.5, 2.0, n) if weighted else None)
     model = model_from_start(rows, labels, K, LowRank(rank), Added(1e-2))
-    return replace(model, compute=np.dtype(np.float32)), rows
+    return replace(model, compute=np.dtype(compute)), rows
 
 
 def made(rank=2, **how):
     """A form of exact differences, the guarded form in double precision, and rows about 0."""
     model, rows = case(rank, **how)
     dtype, form = model.quickest(rows)
-    assert dtype == np.float32
     assert isinstance(form, Differences)
+    assert dtype == form.dtype == how.get("compute", np.float32)
     means = model.means - model.anchor
     exact = model.covariance.form(means, model.peaks, np.float64, guarded=True)
-    return form, exact, (rows.x[:400] - model.anchor).astype(np.float32)
+    return form, exact, (rows.x[:400] - model.anchor).astype(dtype)
 
 
 # ---- the laws ------------------------------------------------------------------------------------
-def answers_in_blocks(form, exact, x, atol=2e-3):
+def answers_in_blocks(form, exact, x, atol=2e-3, rtol=3e-6):
     """Log joints of blocks of any size with the components of their lists."""
     rng = np.random.default_rng(0)
     starts = np.concatenate([[0, 1, 4, 6, 11], np.arange(20, 300, 40), [399]])
     lists = np.stack([rng.permutation(K)[:7] for _ in starts[1:]]).astype(np.int32)
     rows = rng.permutation(len(x))[:399].astype(np.int32)
-    anchor = rng.standard_normal(D).astype(np.float32)
+    anchor = rng.standard_normal(D).astype(x.dtype)
     joint = form.blocks(x + anchor, rows, anchor, starts, lists)
     each = np.repeat(np.arange(len(lists)), np.diff(starts))
     expected = np.take_along_axis(exact.log_joint(x[rows].astype(np.float64)), lists[each], axis=1)
-    assert_allclose(joint, expected, rtol=3e-6, atol=atol)
+    assert joint.dtype == form.dtype
+    assert_allclose(joint, expected, rtol=rtol, atol=atol)
 
 
-def answers_alike(form, exact, x, atol=2e-3):
+def answers_alike(form, exact, x, atol=2e-3, rtol=3e-6):
     """The same log densities and shares; where a component is ruled out, its entry is a bound."""
     joint = form.log_joint(x).astype(np.float64)
     expected = exact.log_joint(x.astype(np.float64))
     total, right = logsumexp(joint, axis=1), logsumexp(expected, axis=1)
-    assert_allclose(total, right, rtol=3e-6, atol=atol)
+    assert_allclose(total, right, rtol=rtol, atol=atol)
     share, theirs = np.exp(joint - total[:, None]), np.exp(expected - right[:, None])
     assert_allclose(share, theirs, atol=2 * atol)
-    assert (joint >= expected - 3e-6 * np.abs(expected) - atol).all()
+    assert (joint >= expected - rtol * np.abs(expected) - atol).all()
 
 
 def finds_the_best(form, exact, x):
@@ -89,17 +91,23 @@ def finds_the_best(form, exact, x):
 def gathers(form, basis, x, rtol=1e-5):
     """Moments of a component's rows about its mean, projected."""
     rng = np.random.default_rng(0)
-    for j, count in ((3, 1), (4, 2), (5, 64), (6, 133)):
-        rows = rng.permutation(len(x))[:count].astype(np.int32)
-        values = rng.uniform(0.1, 1.0, count).astype(np.float32)
-        first, second = np.ones(D), np.ones(basis[j].size + D)
-        mass = form.moments(j, x, rows, np.zeros(D, np.float32), values, basis[j], first, second)
-        y = x[rows].astype(np.float64) - form.means[j]
-        moment = (values[:, None] * y).T @ y
-        close(mass, values.sum(dtype=np.float64), rtol)
-        close(first - 1, values @ y, rtol)
-        close(second[:-D] - 1, (moment @ basis[j]).T.ravel(), rtol)
-        close(second[-D:] - 1, np.diag(moment), rtol)
+    counts = np.zeros(K, dtype=np.int64)
+    counts[[3, 4, 5, 6]] = 1, 2, 64, 133
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    rows = rng.integers(len(x), size=bounds[-1]).astype(np.int32)
+    values = rng.uniform(0.1, 1.0, bounds[-1]).astype(form.dtype)
+    sums = np.ones(K), np.ones((K, D)), np.ones((K, basis[0].size + D))
+    for span in ((0, 5), (5, K)):
+        form.moments(span, x, rows, bounds, values, np.zeros(D), basis, sums)
+    mass, first, second = (total - 1 for total in sums)
+    for j in range(K):
+        cut = slice(bounds[j], bounds[j + 1])
+        y, v = x[rows[cut]].astype(np.float64) - form.means[j], values[cut]
+        moment = (v[:, None] * y).T @ y
+        close(mass[j], v.sum(dtype=np.float64), rtol)
+        close(first[j], v @ y, rtol)
+        close(second[j, :-D], (moment @ basis[j % len(basis)]).T.ravel(), rtol)
+        close(second[j, -D:], np.diag(moment), rtol)
 
 
 def passes_alike(one, other, n):
@@ -123,6 +131,18 @@ def test_forms_answer_as_exact_differences(rank):
     finds_the_best(form, exact, x)
 
 
+def test_double_precision_is_exact():
+    form, exact, x = made(compute=np.float64, dtype=np.float64)
+    tight = {"atol": 1e-9, "rtol": 1e-12}
+    answers_in_blocks(form, exact, x, **tight)
+    answers_alike(form, exact, x, **tight)
+    finds_the_best(form, exact, x)
+    gathers(form, np.random.default_rng(1).standard_normal((K, D, 2)), x, rtol=1e-12)
+    single, _, _ = made()
+    with pytest.raises(AssertionError):
+        answers_alike(single, exact, x.astype(np.float32), **tight)
+
+
 def test_what_cannot_be_ruled_out_is_evaluated(monkeypatch):
     form, exact, x = made(apart=0.05)
     monkeypatch.setattr(differences, "CROWDED", 0.01)
@@ -133,6 +153,7 @@ def test_what_cannot_be_ruled_out_is_evaluated(monkeypatch):
 def test_moments_are_those_of_all_rows(rank):
     form, _, x = made(rank)
     gathers(form, np.random.default_rng(1).standard_normal((K, D, rank)), x)
+    gathers(form, np.random.default_rng(2).standard_normal((1, D, rank)), x)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -182,14 +203,71 @@ def test_rows_far_from_zero_keep_their_digits():
     answers_in_blocks(form, exact, x, atol=5e-3)
 
 
-def test_double_precision_and_narrow_components_are_left_to_others():
+def narrowed(model, factor):
+    noise = factor * model.covariance.noise
+    return replace(model, covariance=LowRankCovariance(model.covariance.loadings, noise))
+
+
+def test_narrow_components_take_double_precision():
     model, rows = case()
-    assert not isinstance(replace(model, compute=None).quickest(Rows(rows.x.astype(float)))[1],
-                          Differences)  # fmt: skip
+    narrow = narrowed(model, 1e-6)
+    dtype, form = narrow.quickest(rows)
+    assert isinstance(form, Differences)
+    assert dtype == form.dtype == np.float64
+    means = narrow.means - narrow.anchor
+    exact = narrow.covariance.form(means, narrow.peaks, np.float64, guarded=True)
+    x = rows.x[:400] - narrow.anchor
+    answers_in_blocks(form, exact, x, rtol=1e-9)
+    answers_alike(form, exact, x, rtol=1e-9)
+    engine = Truncated(8)
+    _, _, memory = engine.expect(narrow, rows)
+    plain = among._General(narrow, rows, memory.now, None)
+    plain.dtype, plain.form = np.dtype(np.float64), exact
+    passes_alike(among.expectation(narrow, rows, memory.now), plain.passed(), rows.n)
+
+
+def test_few_rows_and_the_narrowest_components_are_left_to_others():
+    model, rows = case()
     assert not isinstance(case(n=600)[0].quickest(Rows(rows.x[:600]))[1], Differences)
-    noise = 1e-6 * model.covariance.noise
-    narrow = replace(model, covariance=LowRankCovariance(model.covariance.loadings, noise))
-    assert not isinstance(narrow.quickest(rows)[1], Differences)
+    assert not isinstance(narrowed(model, 1e-14).quickest(rows)[1], Differences)
+
+
+# ---- the M-step ----------------------------------------------------------------------------------
+def steps_alike(mine, other):
+    """Two M-steps from the same statistics give the same covariances, and what follows of them."""
+    close(mine.covariance.loadings, other.covariance.loadings, 1e-10)
+    close(mine.covariance.noise, other.covariance.noise, 1e-10)
+    for one, two in zip(mine.covariance._solved, other.covariance._solved, strict=True):
+        close(one, two, 1e-9)
+    close(mine.peaks, other.peaks, 1e-10)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5])
+@pytest.mark.parametrize("floor", [Added(1e-2), Clipped(np.ones(D), 0.05)])
+def test_m_steps_are_the_plain_ones(rank, floor, monkeypatch):
+    model, rows = case(rank, compute=np.float64)
+    model = replace(model, floor=floor)
+    for _ in range(2):  # the first is from a sketch
+        model = model.maximise(Truncated(8).expect(model, rows)[0])
+    stats, _, _ = Truncated(8).expect(model, rows)
+    monkeypatch.setattr(lowrank, "_many", lambda *numbers: False)
+    plain = model.maximise(stats)
+    _ = plain.covariance._solved
+    monkeypatch.setattr(lowrank, "_many", lambda *numbers: True)
+    quick = model.maximise(stats)
+    steps_alike(quick, plain)
+    with pytest.raises(AssertionError):
+        steps_alike(model, plain)
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_an_m_step_that_fails_says_which_component(many, monkeypatch):
+    monkeypatch.setattr(lowrank, "_many", lambda *numbers: many)
+    covariance = case()[0].covariance
+    loadings = np.array(covariance.loadings)
+    loadings[47] = np.nan
+    with pytest.raises(NotPositiveDefiniteError, match="component 47"):
+        _ = LowRankCovariance(loadings, covariance.noise)._solved
 
 
 # ---- liars ---------------------------------------------------------------------------------------
@@ -220,7 +298,7 @@ def test_bounds_that_are_none_are_rejected(monkeypatch):
 def test_ruling_out_too_much_is_rejected(monkeypatch):
     form, exact, x = made(apart=0.3)
     answers_alike(form, exact, x)
-    monkeypatch.setattr(differences, "CUT", -1e3)
+    monkeypatch.setattr(differences, "CUT", {np.dtype(np.float32): -1e3})
     with pytest.raises(AssertionError):
         answers_alike(form, exact, x)
 
@@ -234,13 +312,13 @@ def test_a_search_without_guesses_is_rejected(monkeypatch):
 
 
 class _ForgetsTheLastRow(Differences):
-    def moments(self, j, x, rows, anchor, values, basis, first, second):
-        return super().moments(j, x, rows[:-1], anchor, values[:-1], basis, first, second)
+    def moments(self, span, x, rows, bounds, *given):
+        super().moments(span, x, rows, np.minimum(bounds, len(rows) - 1), *given)
 
 
 class _OfTheNextComponent(Differences):
-    def moments(self, j, *given):
-        return super().moments((j + 1) % K, *given)
+    def moments(self, span, x, rows, bounds, *given):
+        super().moments(span, x, rows, np.append(0, bounds[:-1]), *given)
 
 
 @pytest.mark.parametrize("liar", [_ForgetsTheLastRow, _OfTheNextComponent])

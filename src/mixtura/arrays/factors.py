@@ -1,4 +1,4 @@
-r"""Factor analysers in single precision, by exact differences: log joints, and moments.
+r"""Factor analysers by exact differences: log joints, moments, and what the M-step makes of them.
 
 With Σₖ⁻¹ = diag(Θₖ) − Uₖ Uₖᵀ and the difference y = x − μₖ,
 
@@ -6,17 +6,22 @@ With Σₖ⁻¹ = diag(Θₖ) − Uₖ Uₖᵀ and the difference y = x − μ�
 
 r + 1 inner products for a pair of row and component. Four rows go together, so that a number of
 a table is read once for four of them. Rows are centred before they are multiplied, by a function
-of its own in which sums are not reordered. The reference is ``LowRankCovariance.form``.
+of its own in which sums are not reordered. The reference is ``LowRankCovariance.form``, that of the
+M-step ``LowRank`` and ``LowRankCovariance`` themselves.
 
 This module needs Numba, and is imported where it is used.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from mixtura.arrays.compiled import jit
 from mixtura.typing import FloatArray
 
-__all__ = ["blocks", "moments", "pairs"]
+__all__ = ["blocks", "maximised", "moments", "pairs", "solved"]
 
 #: Sums may be reordered; infinities and NaN keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
@@ -176,73 +181,248 @@ def pairs(
 
 @jit(fastmath=FAST)
 def moments(
+    begin: int,
+    end: int,
     x: FloatArray,
     rows: FloatArray,
+    bounds: FloatArray,
     values: FloatArray,
     anchor: FloatArray,
-    mean: FloatArray,
+    means: FloatArray,
     basis: FloatArray,
     near: FloatArray,
     part: FloatArray,
+    mass: FloatArray,
     first: FloatArray,
     second: FloatArray,
-) -> float:
-    """Add Σ v y, and βᵀ Σ v y yᵀ and Σ v y², of one component's rows, and return Σ v.
+) -> None:
+    """Add Σ v, Σ v y, and βᵀ Σ v y yᵀ and Σ v y², of the rows of components begin, …, end − 1.
 
     Parameters
     ----------
     rows, values : arrays (m,)
-        Places in ``x``, and weights v.
-    mean, basis : arrays (d,), (r, d)
+        Places in ``x``, and weights v; component j has ``bounds[j]:bounds[j + 1]`` of them.
+    means, basis : arrays (k, d), (k or 1, r, d)
         μ about the anchor, and βᵀ.
-    near, part : arrays (t, d), (r + 2, d)
+    near, part : arrays (t, d), (2 r + 2, d)
         Working memory.
-    first, second : arrays (d,), (r d + d,)
+    mass, first, second : arrays (k,), (k, d), (k, r d + d)
     """
-    d, r, tile = len(mean), basis.shape[0], len(near)
-    zero = mean[0] - mean[0]
+    d, r, tile = means.shape[1], basis.shape[1], len(near)
+    zero = means[0, 0] - means[0, 0]
     along, squares = part[r + 1], part[r]
-    mass = 0.0
-    for start in range(0, len(rows), tile):
-        width = min(tile, len(rows) - start)
-        centred(x, rows, start, width, anchor, near)
-        for f in range(r + 2):
-            out = part[f]
+    for j in range(begin, end):
+        mean, given = means[j], basis[j % len(basis)]
+        for f in range(r):  # in the type of the sums
+            beta = part[r + 2 + f]
             for i in range(d):
-                out[i] = zero
-        for p in range(width):
-            v, row = values[start + p], near[p]
-            mass += v
+                beta[i] = given[f, i]
+        for start in range(bounds[j], bounds[j + 1], tile):
+            width = min(tile, bounds[j + 1] - start)
+            centred(x, rows, start, width, anchor, near)
+            for f in range(r + 2):
+                out = part[f]
+                for i in range(d):
+                    out[i] = zero
+            for p in range(width):
+                v, row = values[start + p], near[p]
+                mass[j] += v
+                for i in range(d):
+                    row[i] -= mean[i]
+                    along[i] += v * row[i]
+                    squares[i] += v * row[i] * row[i]
+            for f in range(r):
+                beta, out = part[r + 2 + f], part[f]
+                for p in range(0, width, 2):
+                    q = min(p + 1, width - 1)
+                    one, two, z, w = near[p], near[q], zero, zero
+                    for i in range(d):
+                        z += beta[i] * one[i]
+                        w += beta[i] * two[i]
+                    z *= values[start + p]
+                    w *= values[start + q] if q > p else zero
+                    for i in range(d):
+                        out[i] += z * one[i] + w * two[i]
             for i in range(d):
-                row[i] -= mean[i]
-                along[i] += v * row[i]
-                squares[i] += v * row[i] * row[i]
-        for f in range(r):
-            beta, out = basis[f], part[f]
-            for p in range(0, width, 2):
-                q = min(p + 1, width - 1)
-                one, two, z, w = near[p], near[q], zero, zero
+                first[j, i] += along[i]
+            for f in range(r + 1):
+                out, total = part[f], second[j, f * d : f * d + d]
                 for i in range(d):
-                    z += beta[i] * one[i]
-                    w += beta[i] * two[i]
-                z *= values[start + p]
-                w *= values[start + q] if q > p else zero
-                for i in range(d):
-                    out[i] += z * one[i] + w * two[i]
+                    total[i] += out[i]
+
+
+# ---- the M-step ----------------------------------------------------------------------------------
+@jit(fastmath=FAST)
+def maximised(
+    second: FloatArray,
+    first: FloatArray,
+    weight: FloatArray,
+    mass: FloatArray,
+    basis: FloatArray,
+    previous: FloatArray,
+    loadings: FloatArray,
+    noise: FloatArray,
+) -> None:
+    """W = C E⁻¹ with C = S β, E = I − βᵀ W + βᵀ C, and diag(S − W Cᵀ), but for the floor.
+
+    Parameters
+    ----------
+    second, first : arrays (k, r d + d), (k, d)
+        Sums about an anchor.
+    weight, mass : arrays (k,)
+        Their divisors for means and for moments, positive.
+    basis, previous : arrays (k, r, d)
+        βᵀ, and Wᵀ of the last step.
+    loadings, noise : arrays (k, r, d), (k, d)
+        Written: Wᵀ, and the diagonal.
+    """
+    k, r, d = previous.shape
+    inner, shift, product = np.empty((r, r)), np.empty(d), np.empty((r, d))
+    for j in range(k):
         for i in range(d):
-            first[i] += along[i]
-        for f in range(r + 1):
-            out = part[f]
+            shift[i] = first[j, i] / weight[j]
+        for f in range(r):
+            beta, made, moment, along = basis[j, f], product[f], second[j, f * d : f * d + d], 0.0
             for i in range(d):
-                second[f * d + i] += out[i]
-    return mass
+                along += first[j, i] * beta[i]
+            for i in range(d):
+                made[i] = (moment[i] - along * shift[i]) / mass[j]
+        for f in range(r):
+            for g in range(r):
+                beta, old, made, total = basis[j, f], previous[j, g], product[g], 0.0
+                for i in range(d):
+                    total += beta[i] * (old[i] - made[i])
+                inner[g, f] = (1.0 if f == g else 0.0) - total
+                loadings[j, f] = product[f]
+        eliminated(inner, loadings[j])
+        rest = noise[j]
+        moment = second[j, r * d : r * d + d]
+        for i in range(d):
+            rest[i] = (moment[i] - first[j, i] * shift[i]) / mass[j]
+        for f in range(r):
+            found, made = loadings[j, f], product[f]
+            for i in range(d):
+                rest[i] -= found[i] * made[i]
 
 
-_TABLE, _ROWS = "f4[:, ::1]", "i4[::1]"
-_TABLES = f"f4[::1], {_TABLE}, {_TABLE}, f4[:, :, ::1], f4[::1], {_TABLE}, {_TABLE}, {_TABLE}"
-_GIVEN = f"{_TABLE}, {_ROWS}, f4[::1], f4[::1], f4[::1]"
-SIGNATURES = {
-    "blocks": [f"void({_TABLE}, {_ROWS}, i8[::1], i4[:, ::1], {_TABLES})"],
-    "pairs": [f"void({_TABLE}, {_ROWS}, i8[::1], {_TABLES})"],
-    "moments": [f"f8({_GIVEN}, {_TABLE}, {_TABLE}, {_TABLE}, f8[::1], f8[::1])"],
+@jit(fastmath=FAST)
+def eliminated(inner: FloatArray, sides: FloatArray) -> None:
+    """Solve A X = B for A (r, r) and B (r, d), in place, by Gauss with pivots by columns."""
+    r, d = sides.shape
+    for f in range(r):
+        pivot = f
+        for g in range(f + 1, r):
+            if abs(inner[g, f]) > abs(inner[pivot, f]):
+                pivot = g
+        if pivot != f:
+            for g in range(r):
+                inner[f, g], inner[pivot, g] = inner[pivot, g], inner[f, g]
+            for i in range(d):
+                sides[f, i], sides[pivot, i] = sides[pivot, i], sides[f, i]
+        for g in range(f + 1, r):
+            share, above, below = inner[g, f] / inner[f, f], sides[f], sides[g]
+            for h in range(f + 1, r):
+                inner[g, h] -= share * inner[f, h]
+            for i in range(d):
+                below[i] -= share * above[i]
+    for f in range(r - 1, -1, -1):
+        own = sides[f]
+        for g in range(f + 1, r):
+            share, other = inner[f, g], sides[g]
+            for i in range(d):
+                own[i] -= share * other[i]
+        for i in range(d):
+            own[i] /= inner[f, f]
+
+
+@jit(fastmath=FAST)
+def solved(
+    loadings: FloatArray, noise: FloatArray, factor: FloatArray, u: FloatArray, beta: FloatArray
+) -> int:
+    """L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W, and (U, β)ᵀ: U = Ψ⁻¹ W L⁻ᵀ and β = U L⁻¹.
+
+    Returns the first component whose M has no factor, −1 where all have.
+
+    Parameters
+    ----------
+    loadings, noise : arrays (k, r, d), (k, d)
+        Wᵀ and Ψ.
+    factor, u, beta : arrays (k, r, r), (k, r, d), (k, r, d)
+        Written.
+    """
+    k, r, d = loadings.shape
+    scaled, root = np.empty((r, d)), np.empty((r, r))
+    for j in range(k):
+        lower = factor[j]
+        for f in range(r):
+            given, out = loadings[j, f], scaled[f]
+            for i in range(d):
+                out[i] = given[i] / noise[j, i]
+        for f in range(r):  # Cholesky's factor, row by row
+            for g in range(r):
+                lower[f, g] = root[f, g] = 0.0
+            for g in range(f + 1):
+                one, two, total = scaled[f], loadings[j, g], 1.0 if f == g else 0.0
+                for i in range(d):
+                    total += one[i] * two[i]
+                for h in range(g):
+                    total -= lower[f, h] * lower[g, h]
+                if f > g:
+                    lower[f, g] = total / lower[g, g]
+                elif total > 0 and np.isfinite(total):
+                    lower[f, f] = np.sqrt(total)
+                else:
+                    return j
+        for f in range(r):  # its inverse
+            root[f, f] = 1.0 / lower[f, f]
+            for g in range(f):
+                total = 0.0
+                for h in range(g, f):
+                    total += lower[f, h] * root[h, g]
+                root[f, g] = -total / lower[f, f]
+        for f in range(r):
+            out = u[j, f]
+            for i in range(d):
+                out[i] = 0.0
+            for g in range(f + 1):
+                share, given = root[f, g], scaled[g]
+                for i in range(d):
+                    out[i] += share * given[i]
+        for f in range(r):
+            out = beta[j, f]
+            for i in range(d):
+                out[i] = 0.0
+            for g in range(f, r):
+                share, given = root[g, f], u[j, g]
+                for i in range(d):
+                    out[i] += share * given[i]
+    return -1
+
+
+_ROWS = "i4[::1]"
+
+
+def _signatures() -> dict[str, Any]:
+    """By the types of rows and of tables, as in "f4 in f8"."""
+    found: dict[str, Any] = {"blocks": {}, "pairs": {}, "moments": {}}
+    for x in ("f4", "f8"):
+        for t in ("f4", "f8"):
+            rows, table, vector = f"{x}[:, ::1]", f"{t}[:, ::1]", f"{t}[::1]"
+            anchor = f"{max(x, t)}[::1]"
+            tables = f"{table}, {table}, {t}[:, :, ::1], {vector}, {table}, {table}"
+            lists = f"i8[::1], i4[:, ::1], {anchor}, {tables}"
+            kept = f"{table}, f8[:, :, ::1], {table}, {table}, f8[::1], f8[:, ::1], f8[:, ::1]"
+            key = f"{x} in {t}"
+            found["blocks"][key] = f"void({rows}, {_ROWS}, {lists}, {table})"
+            found["pairs"][key] = f"void({rows}, {_ROWS}, i8[::1], {anchor}, {tables}, {table})"
+            found["moments"][key] = (
+                f"void(i8, i8, {rows}, {_ROWS}, i8[::1], {vector}, {anchor}, {kept})"
+            )
+    return found
+
+
+_M, _T = "f8[:, ::1]", "f8[:, :, ::1]"
+SIGNATURES = _signatures() | {
+    "maximised": [f"void({_M}, {_M}, f8[::1], f8[::1], {_T}, {_T}, {_T}, {_M})"],
+    "solved": [f"i8({_T}, {_M}, {_T}, {_T}, {_T})"],
 }

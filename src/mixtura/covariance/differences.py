@@ -1,4 +1,4 @@
-r"""The form of factor analysers in single precision: differences x − μₖ, which lose no digits.
+r"""The form of factor analysers by compiled code: differences x − μₖ, which lose no digits.
 
 Rows that meet few components are evaluated by compiled code, ``arrays.factors``. Where they are
 to meet all, most components are ruled out first: for any columns S
@@ -20,6 +20,8 @@ import numpy as np
 
 from mixtura.arrays import compiled
 from mixtura.covariance.form import Form
+from mixtura.covariance.pieces import by_pieces
+from mixtura.covariance.pruned import CUT
 from mixtura.typing import FloatArray
 
 __all__ = ["Differences"]
@@ -27,12 +29,11 @@ __all__ = ["Differences"]
 #: Rows whose differences a kernel keeps at hand.
 TILE = 64
 #: Σ Θᵢ Σᵢᵢ beyond which digits are lost where squares of the factors are taken from those of the
-#: columns. At 3e5 log joints of a component's rows were wrong by 4e-3, and of all by 1e-4.
-SAFE = 1e6
+#: columns. At 3e5 log joints of a component's rows were wrong by 4e-3 in single precision, and of
+#: all by 1e-4.
+SAFE = {np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e13}
 #: Share of the columns that is in a bound, and by what multiples they are chosen.
 SHARE, GOLDEN = 1 / 6, (5**0.5 - 1) / 2
-#: Log joints so far below a row's largest are left as bounds.
-CUT = 21.0
 #: Share of entries above which all are evaluated.
 CROWDED = 0.4
 #: Components of the largest guesses, among which a row's most probable ones are looked for.
@@ -41,16 +42,16 @@ LEADING = 16
 
 @dataclass(frozen=True, eq=False)
 class Differences(Form):
-    """Exact differences in float32, by compiled code.
+    """Exact differences, by compiled code, in the dtype of the tables.
 
     Attributes
     ----------
     covariance : LowRankCovariance
-    means : array (k, d) of float32
+    means : array (k, d)
         About the anchor.
-    theta, factors : arrays (k, d), (k, r, d) of float32
+    theta, factors : arrays (k, d), (k, r, d)
         ½ Θ and Uᵀ / √2, with Σ⁻¹ = diag(Θ) − U Uᵀ.
-    const : array (k,) of float32
+    const : array (k,)
         Log joints at the means.
     """
 
@@ -64,19 +65,28 @@ class Differences(Form):
     least_rows = 1024
 
     @classmethod
-    def of(cls, covariance: Any, means: FloatArray, const: FloatArray) -> Differences | None:
+    def of(
+        cls, covariance: Any, means: FloatArray, const: FloatArray, dtype: Any
+    ) -> Differences | None:
         """From a low-rank covariance, means (k, d) about the anchor and log joints at them.
 
-        None where the parts of a distance would cancel in float32.
+        None where the parts of a distance would cancel in that dtype.
         """
-        noise, d = covariance.noise, covariance.d
-        if np.einsum("kd,kd->k", covariance.diagonal(), 1 / noise).max() > SAFE:
+        k, d, noise = covariance.k, covariance.d, covariance.noise
+        loadings, diagonal = covariance._precision_loadings().swapaxes(1, 2), covariance.diagonal()
+        theta, factors = np.empty((k, d), dtype), np.empty(loadings.shape, dtype)
+        cancels = np.empty(k)
+
+        def piece(part: slice) -> None:
+            precision = 1 / noise[part]
+            cancels[part] = np.einsum("kd,kd->k", diagonal[part], precision)
+            np.multiply(precision, 0.5, out=theta[part], casting="same_kind")
+            np.multiply(loadings[part], np.sqrt(0.5), out=factors[part], casting="same_kind")
+
+        by_pieces(piece, k, loadings[0].size)
+        if not cancels.max() <= SAFE[np.dtype(dtype)]:
             return None
-        factors = np.empty((covariance.k, covariance.rank, d), dtype=np.float32)
-        loadings = covariance._precision_loadings()
-        np.multiply(loadings.swapaxes(1, 2), np.sqrt(0.5), out=factors, casting="same_kind")
-        theta = np.divide(0.5, noise).astype(np.float32)
-        kept = [np.ascontiguousarray(a, dtype=np.float32) for a in (means, const)]
+        kept = [np.ascontiguousarray(a, dtype=dtype) for a in (means, const)]
         return cls(covariance, kept[0], theta, factors, kept[1])
 
     # ---- few components for each row -------------------------------------------------------------
@@ -92,45 +102,47 @@ class Differences(Form):
 
         Parameters
         ----------
-        x : array (n, d) of float32
+        x : array (n, d)
+            C-ordered.
         rows : array (b,) of int32
             Block a has ``rows[starts[a]:starts[a + 1]]``.
-        anchor : array (d,) of float32
+        anchor : array (d,) of float64
             Subtracted from rows.
         lists : array (m, c) of int32
         """
-        joint = np.empty((len(rows), lists.shape[1]), dtype=np.float32)
-        run = compiled.kernel("factors.blocks")
-        run(x, rows, starts, lists, anchor, *self._tables, *self._room(), joint)
+        joint = np.empty((len(rows), lists.shape[1]), dtype=self.means.dtype)
+        run, anchor = compiled.kernel("factors.blocks"), self._anchor(x, anchor)
+        run(x, rows, starts, lists, anchor, *self._tables, *self._room(4), joint)
         return joint
 
     def moments(
         self,
-        j: int,
+        span: tuple[int, int],
         x: FloatArray,
         rows: FloatArray,
-        anchor: FloatArray,
+        bounds: FloatArray,
         values: FloatArray,
+        anchor: FloatArray,
         basis: FloatArray,
-        first: FloatArray,
-        second: FloatArray,
-    ) -> float:
-        """Add the first and projected moments of rows about the mean of component j.
+        sums: tuple[FloatArray, FloatArray, FloatArray],
+    ) -> None:
+        """Add the mass, first and projected moments of rows about the means of a span's components.
 
         Parameters
         ----------
-        values : array (b,) of float32
-            Weights of the rows, whose sum is returned.
-        basis : array (d, r)
+        span : tuple of int
+            The first component, and the one behind the last.
+        bounds : array (k + 1,) of int
+            Component j has ``rows[bounds[j]:bounds[j + 1]]`` and as many ``values``, weights in the
+            dtype of the form.
+        basis : array (k or 1, d, r)
             Of ``Projected`` moments.
-        first, second : arrays (d,), (f,)
+        sums : arrays (k,), (k, d), (k, f)
         """
-        factors = np.ascontiguousarray(basis.T, dtype=np.float32)
-        near, _ = self._room()
-        part = np.empty((len(factors) + 2, len(first)), dtype=np.float32)
-        run = compiled.kernel("factors.moments")
-        mean = self.means[j]
-        return float(run(x, rows, values, anchor, mean, factors, near, part, first, second))
+        factors = np.ascontiguousarray(basis.swapaxes(1, 2))
+        run, anchor = compiled.kernel("factors.moments"), self._anchor(x, anchor)
+        room = self._room(2 * factors.shape[1] + 2)
+        run(*span, x, rows, bounds, values, anchor, self.means, factors, *room, *sums)
 
     # ---- all components --------------------------------------------------------------------------
     @cached_property
@@ -141,19 +153,23 @@ class Differences(Form):
     @cached_property
     def _bound(self) -> tuple[Form, FloatArray, float]:
         """The form in those columns, and what rounding may take from it: least + Σ doubtᵢ xᵢ²."""
-        part, means = self.covariance.select(self._some), self.means[:, self._some]
-        form = part.form(means.astype(np.float64), self.const, np.float32, guarded=False)
-        doubt = 4 * part.d * np.finfo(np.float32).eps * (1 / part.noise).max(axis=0)
-        return form, doubt.astype(np.float32), float(doubt @ (means**2).max(axis=0))
+        part, means, dtype = (
+            self.covariance.select(self._some),
+            self.means[:, self._some],
+            self.dtype,
+        )
+        form = part.form(means.astype(np.float64), self.const, dtype, guarded=False)
+        doubt = 4 * part.d * np.finfo(dtype).eps * (1 / part.noise).max(axis=0)
+        return form, doubt.astype(dtype), float(doubt @ (means**2).max(axis=0))
 
     def _bounds(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Bounds (b, k) of log joints, and guesses: as if all columns were like those."""
         form, doubt, least = self._bound
         some = np.take(x, self._some, axis=1)
         bounds = form.log_joint(some)
-        guesses = (bounds - self.const) * np.float32(x.shape[1] / len(self._some))
+        guesses = (bounds - self.const) * self.dtype.type(x.shape[1] / len(self._some))
         guesses += self.const
-        bounds += ((some * some) @ doubt + np.float32(least))[:, None]
+        bounds += ((some * some) @ doubt + self.dtype.type(least))[:, None]
         return bounds, guesses
 
     def log_joint(self, x: FloatArray) -> FloatArray:
@@ -161,7 +177,7 @@ class Differences(Form):
         b, k = joint.shape
         known = guesses.argmax(axis=1).astype(np.int32)
         self._evaluate(x, known[:, None], joint)
-        level = joint[np.arange(b), known] - np.float32(CUT)
+        level = joint[np.arange(b), known] - self.dtype.type(CUT[self.dtype])
         rows, bounds = np.empty(int(CROWDED * b * k), dtype=np.int32), np.empty(k + 1, np.int64)
         if compiled.kernel("candidates.above")(joint, level, known, rows, bounds) < 0:
             rows, bounds = np.tile(np.arange(b, dtype=np.int32), k), b * np.arange(k + 1)
@@ -172,7 +188,7 @@ class Differences(Form):
         _, guesses = self._bounds(x)
         few = min(LEADING, guesses.shape[1])
         best = np.argpartition(-guesses, few - 1, axis=1)[:, :few]
-        joint = np.full(guesses.shape, -np.inf, dtype=np.float32)
+        joint = np.full(guesses.shape, -np.inf, dtype=self.dtype)
         self._evaluate(x, best, joint)
         return joint
 
@@ -187,18 +203,26 @@ class Differences(Form):
         self, x: FloatArray, rows: FloatArray, bounds: FloatArray, joint: FloatArray
     ) -> None:
         """Write the log joints of rows that are grouped by component."""
-        anchor = np.zeros(x.shape[1], dtype=np.float32)
-        run = compiled.kernel("factors.pairs")
-        run(x, rows, bounds, anchor, *self._tables, *self._room(), joint)
+        run, anchor = compiled.kernel("factors.pairs"), np.zeros(x.shape[1], dtype=self.dtype)
+        run(x, rows, bounds, anchor, *self._tables, *self._room(4), joint)
+
+    @property
+    def dtype(self) -> Any:
+        """Of the arithmetic."""
+        return self.means.dtype
+
+    def _anchor(self, x: FloatArray, anchor: FloatArray) -> FloatArray:
+        """In the wider of both dtypes: float64 loses digits after the subtraction, not before."""
+        return anchor.astype(np.result_type(x, self.dtype))
 
     @property
     def _tables(self) -> tuple[FloatArray, ...]:
         return self.means, self.theta, self.factors, self.const
 
-    def _room(self) -> tuple[FloatArray, FloatArray]:
-        """Working memory of a kernel."""
+    def _room(self, vectors: int) -> tuple[FloatArray, FloatArray]:
+        """Working memory of a kernel: a tile of rows, and some vectors."""
         d = self.means.shape[1]
-        return np.empty((TILE, d), dtype=np.float32), np.empty((4, d), dtype=np.float32)
+        return np.empty((TILE, d), dtype=self.dtype), np.empty((vectors, d), dtype=self.dtype)
 
     def row_floats(self, d: int, k: int) -> int:
         return d + 2 * k

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from mixtura.arrays import compiled
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import cholesky, solve_cholesky, solve_triangular, transpose
 from mixtura.arrays.namespace import as_float, freeze, is_numpy, join, namespace
@@ -115,8 +116,13 @@ class LowRankCovariance(Covariance):
             return _solve(self.loadings, self.noise)
         k, d, r = self.loadings.shape
         found = np.empty((k, r, r)), np.empty((k, r, d)), np.empty((k, r, d))
+        quick = compiled.kernel("factors.solved") if _many(k, d, r) else None
 
         def piece(part: slice) -> None:
+            if quick is not None:
+                arrays = (transpose(self.loadings)[part], self.noise[part])
+                if quick(*map(np.ascontiguousarray, arrays), *(a[part] for a in found)) < 0:
+                    return  # else NumPy says what is wrong
             solved = _solve(self.loadings[part], self.noise[part], part.start)
             for whole, some in zip(found, solved, strict=True):
                 whole[part] = some
@@ -226,9 +232,7 @@ class LowRankCovariance(Covariance):
     def sparing_form(
         self, means: FloatArray, const: FloatArray, kind: MomentKind, dtype: Any
     ) -> Form | None:
-        if dtype != np.float32 or not isinstance(kind, Projected):
-            return None
-        return Differences.of(self, means, const)
+        return Differences.of(self, means, const, dtype) if isinstance(kind, Projected) else None
 
     def inflation(self) -> float:
         inverse = 1 / self.noise - (self._precision_loadings() ** 2).sum(axis=-1)
@@ -411,6 +415,15 @@ class LowRank(Structure):
         k, d, r = previous.loadings.shape
         loadings, noise = np.empty((k, r, d)), np.empty((k, d))  # factor by factor in memory
         begun = previous.loadings.any()
+        whole = begun and not stats.kind.pooled and kind.basis.shape == previous.loadings.shape
+        quick = compiled.kernel("factors.maximised") if whole and _many(k, d, r) else None
+
+        def quickly(part: slice) -> None:
+            some, beta = stats.take(part), transpose(kind.basis[part])
+            given = (some._positive(some.weight), some._positive(some.mass), beta)
+            arrays = (some.second, some.first, *given, transpose(previous.loadings[part]))
+            quick(*map(np.ascontiguousarray, arrays), loadings[part], noise[part])
+            noise[part] = floor.variances(np.maximum(noise[part], 0))
 
         def piece(part: slice) -> None:
             some = stats if stats.kind.pooled else stats.take(part)
@@ -425,7 +438,7 @@ class LowRank(Structure):
             # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
             noise[part] = floor.variances(np.maximum(variances - explained, 0))
 
-        by_pieces(piece, k, d * r)
+        by_pieces(piece if quick is None else quickly, k, d * r)
         for array in (loadings, noise):
             array.flags.writeable = False  # nobody else has them, and they need not be copied
         return LowRankCovariance(transpose(loadings), noise)
@@ -473,6 +486,11 @@ class LowRank(Structure):
         if isinstance(self.rank, str) and isinstance(covariance, LowRankCovariance):
             return int(_count(self._ranks(covariance), covariance.d))
         return self.n_parameters(covariance.k, covariance.d)
+
+
+def _many(k: int, d: int, r: int) -> bool:
+    """Whether compiled code serves for k components, of which there are at least as many rows."""
+    return compiled.serves(k * min(k, d * r))
 
 
 def _solve(loadings: Array, noise: Array, begin: int = 0) -> tuple[Array, Array, Array]:

@@ -153,18 +153,18 @@ class _General:
     def _joint(self, index: FloatArray, starts: FloatArray, lists: FloatArray) -> FloatArray:
         """Log joints (b, c) of some rows, block by block, with the components of their lists."""
         if self.form.blocked:
-            return np.asarray(self.form.blocks(*self._near(index), starts, lists))
+            near = self._near(index)
+            return np.asarray(self.form.blocks(*near, self.model.anchor, starts, lists))
         x = self.model.centred(np.take(self.rows.x, index, axis=0), self.dtype)
         parts = zip(pairwise(starts), lists, strict=True)
         return np.concatenate([self.form.among(some).log_joint(x[a:b]) for (a, b), some in parts])
 
-    def _near(self, index: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """A table in float32, places of some rows in it, and what is to be subtracted from them."""
-        x, anchor = self.rows.x, self.model.anchor
-        if x.dtype == self.dtype and x.flags.c_contiguous:
-            return x, index, anchor.astype(self.dtype)
-        x = (np.take(x, index, axis=0) - anchor).astype(self.dtype)
-        return x, np.arange(len(x), dtype=np.int32), np.zeros_like(x[0])
+    def _near(self, index: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """A C-ordered table, and places of some rows in it."""
+        x = self.rows.x
+        if x.flags.c_contiguous:
+            return x, index
+        return np.take(x, index, axis=0), np.arange(len(index), dtype=np.int32)
 
     def _moments(self, found: list[_Batch], threads: int) -> None:
         """Add the moments of rows about their components' means."""
@@ -176,6 +176,9 @@ class _General:
 
         def span(i: int, stop: int) -> FloatArray | None:
             pooled = np.zeros_like(self.second) if self.model.kind.pooled else None
+            if self.form.blocked:
+                self._blocked((cuts[i], cuts[stop]), rows, values, bounds)
+                return None
             for j in range(cuts[i], cuts[stop]):
                 for low in range(bounds[j], bounds[j + 1], PRODUCT_ROWS):
                     cut = slice(low, min(low + PRODUCT_ROWS, bounds[j + 1]))
@@ -186,12 +189,18 @@ class _General:
             if pooled is not None:
                 self.second += pooled
 
+    def _blocked(
+        self, span: tuple[int, int], rows: FloatArray, values: FloatArray, bounds: FloatArray
+    ) -> None:
+        """The same of a span of components by compiled code, as many rows as are held at a time."""
+        x, places = self._near(rows[bounds[span[0]] : bounds[span[1]]])
+        held = values[bounds[span[0]] : bounds[span[1]]]
+        given = (x, places, bounds - bounds[span[0]], held, self.model.anchor)
+        sums = (self.mass, self.first, self.second)
+        self.form.moments(span, *given, self.model.kind.basis, sums)
+
     def _moment(self, j: int, rows: FloatArray, r: FloatArray, pooled: FloatArray | None) -> None:
         second = self.second[j] if pooled is None else pooled[0]
-        if self.form.blocked:
-            basis, add = self.model.kind.basis[j], self.form.moments
-            self.mass[j] += add(j, *self._near(rows), r, basis, self.first[j], second)
-            return
         near = np.take(self.rows.x, rows, axis=0) - self.model.means[j]
         near = near.astype(self.dtype, copy=False)
         self.mass[j] += r.sum(dtype=np.float64)

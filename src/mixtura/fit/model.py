@@ -136,12 +136,19 @@ class GaussianModel:
         dtype = np.dtype(rows.x.dtype if self.compute is None else self.compute)
         key = "quickest", dtype
         if key not in self._kernels:
-            means, form = self.means - self.anchor, None
-            if compiled.serves(rows.n * self.k) and not self._needs_double(dtype):
-                form = self.covariance.sparing_form(means, self.peaks, self.kind, dtype)
-            self._kernels[key] = form
-        form = self._kernels[key]
-        return self.kernel(rows.x.dtype) if form is None else (dtype, form)
+            self._kernels[key] = self._sparing(dtype) if compiled.serves(rows.n * self.k) else None
+        return self._kernels[key] or self.kernel(rows.x.dtype)
+
+    def _sparing(self, dtype: Any) -> tuple[Any, Form] | None:
+        """The structure's form for few components, in float64 where float32 loses digits."""
+        means = self.means - self.anchor
+        for compute in dict.fromkeys((dtype, np.dtype(np.float64))):
+            if self._needs_double(compute):
+                continue
+            form = self.covariance.sparing_form(means, self.peaks, self.kind, compute)
+            if form is not None:
+                return compute, form
+        return None
 
     @property
     def peaks(self) -> FloatArray:
