@@ -21,7 +21,7 @@ import numpy as np
 from mixtura.arrays.compiled import jit
 from mixtura.typing import FloatArray
 
-__all__ = ["blocks", "maximised", "moments", "pairs", "solved"]
+__all__ = ["blocks", "maximised", "moments", "pairs", "solved", "tabled"]
 
 #: Sums may be reordered; infinities and NaN keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
@@ -337,9 +337,15 @@ def eliminated(inner: FloatArray, sides: FloatArray) -> None:
 
 @jit(fastmath=FAST)
 def solved(
-    loadings: FloatArray, noise: FloatArray, factor: FloatArray, u: FloatArray, beta: FloatArray
+    loadings: FloatArray,
+    noise: FloatArray,
+    factor: FloatArray,
+    u: FloatArray,
+    beta: FloatArray,
+    logdet: FloatArray,
+    diagonal: FloatArray,
 ) -> int:
-    """L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W, and (U, β)ᵀ: U = Ψ⁻¹ W L⁻ᵀ and β = U L⁻¹.
+    """L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W, (U, β)ᵀ with U = Ψ⁻¹ W L⁻ᵀ and β = U L⁻¹, log|Σ|, diag Σ.
 
     Returns the first component whose M has no factor, −1 where all have.
 
@@ -347,17 +353,22 @@ def solved(
     ----------
     loadings, noise : arrays (k, r, d), (k, d)
         Wᵀ and Ψ.
-    factor, u, beta : arrays (k, r, r), (k, r, d), (k, r, d)
+    factor, u, beta, logdet, diagonal : arrays (k, r, r), (k, r, d), (k, r, d), (k,), (k, d)
         Written.
     """
     k, r, d = loadings.shape
-    scaled, root = np.empty((r, d)), np.empty((r, r))
+    scaled, root, inverse = np.empty((r, d)), np.empty((r, r)), np.empty(d)
     for j in range(k):
-        lower = factor[j]
+        lower, total = factor[j], 0.0
+        for i in range(d):
+            total += np.log(noise[j, i])
+            inverse[i], diagonal[j, i] = 1.0 / noise[j, i], noise[j, i]
+        logdet[j] = total
         for f in range(r):
             given, out = loadings[j, f], scaled[f]
             for i in range(d):
-                out[i] = given[i] / noise[j, i]
+                out[i] = given[i] * inverse[i]
+                diagonal[j, i] += given[i] * given[i]
         for f in range(r):  # Cholesky's factor, row by row
             for g in range(r):
                 lower[f, g] = root[f, g] = 0.0
@@ -375,6 +386,7 @@ def solved(
                     return j
         for f in range(r):  # its inverse
             root[f, f] = 1.0 / lower[f, f]
+            logdet[j] += 2.0 * np.log(lower[f, f])
             for g in range(f):
                 total = 0.0
                 for h in range(g, f):
@@ -399,12 +411,43 @@ def solved(
     return -1
 
 
-_ROWS = "i4[::1]"
+@jit(fastmath=FAST)
+def tabled(
+    noise: FloatArray,
+    diagonal: FloatArray,
+    u: FloatArray,
+    theta: FloatArray,
+    factors: FloatArray,
+    cancels: FloatArray,
+) -> None:
+    """½ Θ and Uᵀ / √2 in the type of the tables, and Σ Θᵢ Σᵢᵢ of each component.
+
+    Parameters
+    ----------
+    noise, diagonal, u : arrays (k, d), (k, d), (k, r, d)
+    theta, factors, cancels : arrays (k, d), (k, r, d), (k,)
+        Written.
+    """
+    k, r, d = u.shape
+    half = np.sqrt(0.5)
+    for j in range(k):
+        total = 0.0
+        for i in range(d):
+            precision = 1.0 / noise[j, i]
+            total += precision * diagonal[j, i]
+            theta[j, i] = 0.5 * precision
+        cancels[j] = total
+        for f in range(r):
+            for i in range(d):
+                factors[j, f, i] = half * u[j, f, i]
+
+
+_ROWS, _M, _T = "i4[::1]", "f8[:, ::1]", "f8[:, :, ::1]"
 
 
 def _signatures() -> dict[str, Any]:
     """By the types of rows and of tables, as in "f4 in f8"."""
-    found: dict[str, Any] = {"blocks": {}, "pairs": {}, "moments": {}}
+    found: dict[str, Any] = {"blocks": {}, "pairs": {}, "moments": {}, "tabled": {}}
     for x in ("f4", "f8"):
         for t in ("f4", "f8"):
             rows, table, vector = f"{x}[:, ::1]", f"{t}[:, ::1]", f"{t}[::1]"
@@ -418,11 +461,11 @@ def _signatures() -> dict[str, Any]:
             found["moments"][key] = (
                 f"void(i8, i8, {rows}, {_ROWS}, i8[::1], {vector}, {anchor}, {kept})"
             )
+            found["tabled"][key] = f"void({_M}, {_M}, {_T}, {table}, {t}[:, :, ::1], f8[::1])"
     return found
 
 
-_M, _T = "f8[:, ::1]", "f8[:, :, ::1]"
 SIGNATURES = _signatures() | {
     "maximised": [f"void({_M}, {_M}, f8[::1], f8[::1], {_T}, {_T}, {_T}, {_M})"],
-    "solved": [f"i8({_T}, {_M}, {_T}, {_T}, {_T})"],
+    "solved": [f"i8({_T}, {_M}, {_T}, {_T}, {_T}, f8[::1], {_M})"],
 }

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from mixtura.arrays import compiled
+from mixtura.arrays.parallel import map_spans, n_workers
 from mixtura.covariance.form import Form
-from mixtura.covariance.pieces import by_pieces
 from mixtura.covariance.pruned import CUT
 from mixtura.typing import FloatArray
 
@@ -77,13 +77,13 @@ class Differences(Form):
         theta, factors = np.empty((k, d), dtype), np.empty(loadings.shape, dtype)
         cancels = np.empty(k)
 
-        def piece(part: slice) -> None:
-            precision = 1 / noise[part]
-            cancels[part] = np.einsum("kd,kd->k", diagonal[part], precision)
-            np.multiply(precision, 0.5, out=theta[part], casting="same_kind")
-            np.multiply(loadings[part], np.sqrt(0.5), out=factors[part], casting="same_kind")
+        run, precision = compiled.kernel("factors.tabled"), np.ascontiguousarray(loadings)
 
-        by_pieces(piece, k, loadings[0].size)
+        def span(low: int, high: int) -> None:
+            given = (noise[low:high], diagonal[low:high], precision[low:high])
+            run(*given, theta[low:high], factors[low:high], cancels[low:high])
+
+        map_spans(span, k, n_workers())
         if not cancels.max() <= SAFE[np.dtype(dtype)]:
             return None
         kept = [np.ascontiguousarray(a, dtype=dtype) for a in (means, const)]

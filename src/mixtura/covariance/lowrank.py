@@ -109,26 +109,29 @@ class LowRankCovariance(Covariance):
         return self.loadings / self._root
 
     @derived
-    def _solved(self) -> tuple[Array, Array, Array]:
-        """L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W, and (U, β)ᵀ: U = Ψ⁻¹ W L⁻ᵀ and β = U L⁻¹."""
+    def _solved(self) -> tuple[Array, ...]:
+        """L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W, (U, β)ᵀ with U = Ψ⁻¹ W L⁻ᵀ and β = U L⁻¹, log|Σ|,
+        diag Σ."""
         positive(self.noise)
         if not is_numpy(self.noise):
             return _solve(self.loadings, self.noise)
         k, d, r = self.loadings.shape
-        found = np.empty((k, r, r)), np.empty((k, r, d)), np.empty((k, r, d))
+        shapes = (k, r, r), (k, r, d), (k, r, d), (k,), (k, d)
+        found = [np.empty(shape) for shape in shapes]
         quick = compiled.kernel("factors.solved") if _many(k, d, r) else None
 
         def piece(part: slice) -> None:
+            out = [array[part] for array in found]
             if quick is not None:
-                arrays = (transpose(self.loadings)[part], self.noise[part])
-                if quick(*map(np.ascontiguousarray, arrays), *(a[part] for a in found)) < 0:
+                given = (transpose(self.loadings)[part], self.noise[part])
+                if quick(*map(np.ascontiguousarray, given), *out) < 0:
                     return  # else NumPy says what is wrong
             solved = _solve(self.loadings[part], self.noise[part], part.start)
-            for whole, some in zip(found, solved, strict=True):
-                whole[part] = some
+            for whole, some in zip(out, solved, strict=True):
+                whole[...] = some
 
         by_pieces(piece, k, d * r)
-        return found
+        return tuple(found)
 
     @property
     def _inner(self) -> Array:
@@ -141,17 +144,15 @@ class LowRankCovariance(Covariance):
         q, root, _ = namespace(self.noise).linalg.svd(self._scaled, full_matrices=False)
         return q, root * root
 
-    @derived
+    @property
     def logdet(self) -> Array:
-        xp = namespace(self.noise)
-        inner = xp.sum(xp.log(xp.linalg.diagonal(self._inner)), axis=-1)
-        return xp.sum(xp.log(positive(self.noise)), axis=-1) + 2 * inner
+        return self._solved[3]
 
     @derived
     def _diagonal(self) -> Array:
-        if is_numpy(self.noise):
-            return np.einsum("kdr,kdr->kd", self.loadings, self.loadings) + self.noise
-        return namespace(self.noise).sum(self.loadings * self.loadings, axis=-1) + self.noise
+        if "_solved" in self.__dict__:
+            return self._solved[4]
+        return _variances(self.loadings, self.noise)
 
     def diagonal(self) -> Array:
         return self._diagonal
@@ -418,14 +419,15 @@ class LowRank(Structure):
         whole = begun and not stats.kind.pooled and kind.basis.shape == previous.loadings.shape
         quick = compiled.kernel("factors.maximised") if whole and _many(k, d, r) else None
 
-        def quickly(part: slice) -> None:
-            some, beta = stats.take(part), transpose(kind.basis[part])
-            given = (some._positive(some.weight), some._positive(some.mass), beta)
-            arrays = (some.second, some.first, *given, transpose(previous.loadings[part]))
-            quick(*map(np.ascontiguousarray, arrays), loadings[part], noise[part])
-            noise[part] = floor.variances(np.maximum(noise[part], 0))
-
         def piece(part: slice) -> None:
+            if quick is not None:
+                some = stats.take(part)
+                divisors = some._positive(some.weight), some._positive(some.mass)
+                tables = transpose(kind.basis[part]), transpose(previous.loadings[part])
+                given = (some.second, some.first, *divisors, *tables)
+                quick(*map(np.ascontiguousarray, given), loadings[part], noise[part])
+                noise[part] = floor.variances(np.maximum(noise[part], 0))
+                return
             some = stats if stats.kind.pooled else stats.take(part)
             product, variances = some.spread()
             if begun:
@@ -438,7 +440,7 @@ class LowRank(Structure):
             # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
             noise[part] = floor.variances(np.maximum(variances - explained, 0))
 
-        by_pieces(piece if quick is None else quickly, k, d * r)
+        by_pieces(piece, k, d * r)
         for array in (loadings, noise):
             array.flags.writeable = False  # nobody else has them, and they need not be copied
         return LowRankCovariance(transpose(loadings), noise)
@@ -493,15 +495,24 @@ def _many(k: int, d: int, r: int) -> bool:
     return compiled.serves(k * min(k, d * r))
 
 
-def _solve(loadings: Array, noise: Array, begin: int = 0) -> tuple[Array, Array, Array]:
-    """The Cholesky factor of M, Uᵀ and βᵀ; see ``LowRankCovariance``."""
+def _variances(loadings: Array, noise: Array) -> Array:
+    """Σᵢᵢ (k, d)."""
+    if is_numpy(noise):
+        return np.einsum("kdr,kdr->kd", loadings, loadings) + noise
+    return namespace(noise).sum(loadings * loadings, axis=-1) + noise
+
+
+def _solve(loadings: Array, noise: Array, begin: int = 0) -> tuple[Array, ...]:
+    """The Cholesky factor of M, Uᵀ, βᵀ, log|Σ| and diag Σ; see ``LowRankCovariance``."""
     xp, r = namespace(noise), loadings.shape[-1]
     eye = xp.eye(r, dtype=noise.dtype, device=noise.device)
     scaled = transpose(loadings) / noise[:, None, :]
     factor = cholesky(scaled @ loadings + eye, begin=begin)
     root = solve_triangular(factor, eye)
     u = root @ scaled
-    return factor, u, transpose(root) @ u
+    inner = xp.sum(xp.log(xp.linalg.diagonal(factor)), axis=-1)
+    logdet = xp.sum(xp.log(noise), axis=-1) + 2 * inner
+    return factor, u, transpose(root) @ u, logdet, _variances(loadings, noise)
 
 
 def _count(ranks: FloatArray, d: int) -> Any:

@@ -19,6 +19,7 @@ from mixtura.arrays.linalg import cholesky
 from mixtura.covariance import Covariance, Floor, Structure
 from mixtura.covariance.form import Form, Quadratic
 from mixtura.covariance.observed import Observed, observed
+from mixtura.covariance.pieces import by_pieces
 from mixtura.covariance.pruned import Pruned, principal_axes, stages
 from mixtura.errors import IllDefinedCovarianceError, NotPositiveDefiniteError
 from mixtura.fit.fused import FusedExpectation, fused
@@ -168,10 +169,19 @@ class GaussianModel:
         """Whether float32 would lose the moments of nearly collinear columns, or its range."""
         if dtype != np.float32:
             return False
-        variance, squares = self.covariance.diagonal(), (self.means - self.anchor) ** 2
-        if not (variance.min() > SINGLE_RANGE[0] and (squares + variance).max() < SINGLE_RANGE[1]):
+        variance, apart = self.covariance.diagonal(), self.means - self.anchor
+        least, most, far = np.empty((3, self.k))
+
+        def piece(part: slice) -> None:
+            squares, own = apart[part] ** 2, variance[part]
+            least[part], far[part] = own.min(axis=1), (squares / own).max(axis=1)
+            squares += own
+            most[part] = squares.max(axis=1)
+
+        by_pieces(piece, self.k, self.d)
+        if not (least.min() > SINGLE_RANGE[0] and most.max() < SINGLE_RANGE[1]):
             return True
-        if (squares / variance).max() > SINGLE_DISTANCE**2:  # rounded where rows are centred
+        if far.max() > SINGLE_DISTANCE**2:  # rounded where rows are centred
             return True
         if self.d > CHECKED_COLUMNS:
             return False
