@@ -1,6 +1,7 @@
 """Fits in float32, and in float32 with an end in float64: near the answer of float64, or it."""
 
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -206,6 +207,25 @@ def test_unknown_settings_are_told(setting):
     x, _ = table(60, 2, 2)
     with pytest.raises(ValueError, match="must be a str among"):
         mx.GaussianMixture(2, **setting).fit(x)
+
+
+@pytest.mark.parametrize("precision", list(PRECISIONS))
+def test_a_start_does_not_outlive_the_first_iterations(precision):
+    class Watched(Dense):
+        began, held = None, []
+
+        def expect(self, model, rows, memory=None):
+            if Watched.began is None:
+                Watched.began = weakref.ref(model.covariance)
+            Watched.held.append(Watched.began() is not None)
+            return super().expect(model, rows, memory)
+
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    start = {"weights_init": [0.5, 0.5], "means_init": x[:2], "precisions_init": [np.eye(3)] * 2}
+    how = start | {"engine": Watched(), "tol": 0.0, "max_iter": 5, "precision": precision}
+    mx.GaussianMixture(2, **how).fit(x)
+    assert Watched.held[0]
+    assert not any(Watched.held[2:])
 
 
 def test_unknown_precisions_are_told_below_the_doors():

@@ -82,8 +82,18 @@ def run_in(
     if coarse is None or small or rows.measured or not _within(rows, model.anchor):
         model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
         start = [model]
-        del model  # so that a large start does not outlive the first iteration
-        return run(start.pop(), rows, engine, max_iter=max_iter, previous=previous, **how)
+        # A large start shall not outlive the first iteration; a call with ** would hold it.
+        del model
+        return run(
+            start.pop(),
+            rows,
+            engine,
+            max_iter=max_iter,
+            previous=previous,
+            tol=tol,
+            step=step,
+            callback=callback,
+        )
     model = replace(model, compute=np.dtype(coarse))
     model = begin(model, rows, engine) if begin is not None and max_iter > 0 else model
     last_of, start = _Last(), [model]
