@@ -45,6 +45,18 @@ def test_the_clock_adds_up_and_stands_still_while_models_are_judged(tmp_path: Pa
     assert fit.settled == np.median(fit.seconds[2:])
 
 
+def test_a_model_is_judged_after_so_many_iterations(tmp_path: Path) -> None:
+    few = replace(JOB, judged=False)
+    fit, short = run(replace(few, after=2), tmp_path), run(replace(few, iterations=2), tmp_path)
+    assert len(fit.held_out) == 2 and len(short.held_out) == 1
+    assert fit.held_out[0] == pytest.approx(short.held_out[0], rel=1e-12)
+    assert fit.held_out[0] != fit.held_out[1]
+    one = replace(short, job=replace(short.job, iterations=2), held_out=(fit.held_out[0] + 1,))
+    text = report.against(fit, one)
+    assert f"have {fit.held_out[0]:.2f} nats and {fit.held_out[0] + 1:.2f} (" in text
+    assert "after those iterations" not in report.against(replace(fit, job=few), one)
+
+
 def test_what_is_judged_are_rows_held_out_of_the_fit(tmp_path: Path) -> None:
     table = digits(500, 6, tmp_path)
     assert table.rows.shape == (500, 6) and table.held_out.dtype == np.float32
@@ -117,7 +129,7 @@ def test_parts_are_kept_beside_each_other(tmp_path: Path) -> None:
     assert report.read(tmp_path) == dict.fromkeys(report.PARTS, fits)
     text = (tmp_path / "scale.md").read_text(encoding="utf8")
     assert "takes 1.00 times as long" in text and "1.000 and 10.000 nats" in text
-    assert "an iteration is 1.0 times as fast as the dense engine's, of which one was made" in text
+    assert "an iteration is 1.0 times as fast as the dense engine's, of which 3 were made" in text
     whole = [replace(fit, job=replace(fit.job, iterations=None)) for fit in fits[:2]]
     assert "the whole fit is 1.0 times as fast" in report.against(*whole)
     assert text.count("Measured on") == 3
@@ -133,10 +145,10 @@ def test_parts_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_images_are_fitted_by_both_engines_up_to_a_size(tmp_path: Path) -> None:
     np.savez(tmp_path / "i.npz", X_train=np.zeros((9, 4)), X_test=np.zeros((2, 4)))
     jobs = images(tmp_path / "i.npz", 9, (2, 3), 1, 2, dense=2)
-    assert [(job.entrant, job.k, job.iterations) for job in jobs] == [
-        ("truncated", 2, None),
-        ("dense", 2, None),
-        ("truncated", 3, None),
-        ("dense", 3, 1),
+    assert [(job.entrant, job.k, job.iterations, job.after) for job in jobs] == [
+        ("truncated", 2, None, 0),
+        ("dense", 2, None, 0),
+        ("truncated", 3, None, 9),
+        ("dense", 3, 9, 0),
     ]
     assert all(job.d == 4 for job in jobs)

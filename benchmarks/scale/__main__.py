@@ -32,8 +32,8 @@ PAIR_BYTES = 49
 MEMORY_SHARE = 0.6
 #: Components of the first part; those from which truncation takes part.
 COMPONENTS, LEAST = (10, 30, 100, 300, 1_000, 3_000, 10_000), 100
-#: Components, factors and candidates of the images.
-IMAGES, RANK, CANDIDATES = (200, 500, 1_000, 2_000), 5, 16
+#: Components, factors and candidates of the images; iterations of dense fits that are not whole.
+IMAGES, RANK, CANDIDATES, FEW = (200, 500, 1_000, 2_000), 5, 16, 9
 
 
 def growth(n: int, d: int, components: Sequence[int], iterations: int) -> list[Job]:
@@ -62,13 +62,14 @@ def timed(n: int, d: int, large: int, small: int, iterations: int) -> list[Job]:
 def images(
     path: Path, n: int, components: Sequence[int], rank: int, candidates: int, dense: int
 ) -> list[Job]:
-    """Whole fits of factor analysers; of the dense engine beyond so many components one step."""
+    """Whole fits of factor analysers; of the dense engine a few steps beyond so many components."""
     d = fashion(path).rows.shape[1]
     job = Job("truncated", "fashion", n, d, 0, "lowrank", rank, candidates)
     jobs = []
     for k in components:
-        jobs.append(replace(job, k=k))
-        jobs.append(replace(job, k=k, entrant="dense", iterations=None if k <= dense else 1))
+        few = 0 if k <= dense else FEW
+        jobs.append(replace(job, k=k, after=few))
+        jobs.append(replace(job, k=k, entrant="dense", iterations=few or None))
     return jobs
 
 

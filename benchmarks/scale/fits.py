@@ -51,6 +51,8 @@ class Job:
         in any case.
     judged : bool
         Whether models are judged on the rows held out on the way, or at the end alone.
+    after : int
+        Iterations after which the model is judged in any case; 0 for none.
     """
 
     entrant: str
@@ -63,6 +65,7 @@ class Job:
     candidates: int = 32
     iterations: int | None = None
     judged: bool = False
+    after: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,8 @@ def made(
 class Watch:
     """A clock that notes iterations and stands still while a model is judged."""
 
-    def __init__(self, held_out: Any, judged: bool) -> None:
-        self._held_out, self._judged = held_out, judged
+    def __init__(self, held_out: Any, job: Job) -> None:
+        self._held_out, self._job = held_out, job
         self._began, self._still = time.perf_counter(), 0.0
         self.laps: list[float] = []
         self.clock: list[float] = []
@@ -165,7 +168,9 @@ class Watch:
     def lap(self, mixture: Any) -> None:
         """An iteration begins with a model, whose mixture the function given makes."""
         self.laps.append(self.now)
-        if self._judged and (len(self.laps) <= EACH or len(self.laps) % EVERY == 0):
+        done, job = len(self.laps) - 1, self._job
+        on_the_way = job.judged and (done < EACH or (done + 1) % EVERY == 0)
+        if on_the_way or 0 < job.after == done:
             self.judge(mixture())
 
     def judge(self, mixture: Any) -> None:
@@ -223,7 +228,7 @@ def ours(job: Job, table: Table) -> Fit:
         start = given(job, table) if job.structure == "diag" else {}
         options |= start | {"max_iter": job.iterations, "tol": 0.0}
     base = measured_from()
-    watch = Watch(table.held_out, job.judged)
+    watch = Watch(table.held_out, job)
     model = GaussianMixture(job.k, engine=Watched(engine, watch), **options).fit(table.rows)
     ended = watch.now
     watch.judge(model.mixture_)
@@ -253,7 +258,7 @@ def scikit_learn(job: Job, table: Table) -> Fit:
     x = table.rows.astype(np.float64)
     base = measured_from()
     model = Noted(job.k, covariance_type=job.structure, **options)
-    watch = Watch(table.held_out, job.judged)
+    watch = Watch(table.held_out, job)
     model.fit(x)
     ended = watch.now
     watch.judge(mixture(model))

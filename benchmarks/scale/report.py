@@ -203,10 +203,23 @@ def against(fit: Fit, other: Fit) -> str:
             f"{away:+.2%}."
         )
     projected = other.start + len(fit.seconds) * other.settled
-    return (
-        f"{k}: an iteration is {step} as fast as the dense engine's, of which one was made; with "
-        f"as many iterations its whole fit would take {projected / fit.whole:.1f} times as long."
+    text = (
+        f"{k}: an iteration is {step} as fast as the dense engine's, of which "
+        f"{plural(len(other.seconds), 'was', 'were')} made; with as many iterations its whole fit "
+        f"would take {projected / fit.whole:.1f} times as long"
     )
+    if fit.job.after != len(other.seconds):
+        return text + "."
+    mine, theirs = fit.held_out[0], other.held_out[-1]
+    return (
+        f"{text}; after those iterations the images held out have {mine:.2f} nats and "
+        f"{theirs:.2f} ({mine / theirs - 1:+.2%})."
+    )
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """A number and the verb that goes with it."""
+    return f"{count} {one if count == 1 else many}"
 
 
 def exponent(fits: Sequence[Fit], end: bool) -> float:
