@@ -9,6 +9,7 @@ import statistics
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from typing import Any
 
 from benchmarks.machine import cores, cpu
@@ -60,10 +61,11 @@ class Result:
 def ratios(own: Any, peer: Any, what: str = "seconds") -> list[float]:
     """How many times as fast as a peer, turn by turn, by the clock or in ``cpu_seconds``.
 
-    Turns that only one of them had do not count.
+    Where one of them had fewer turns, each of its turns is held against all of the other's.
     """
-    pairs = zip(getattr(peer, what), getattr(own, what), strict=False)
-    return [theirs / mine for theirs, mine in pairs if theirs > 0 and mine > 0]
+    theirs, mine = getattr(peer, what), getattr(own, what)
+    pairs = zip(theirs, mine, strict=True) if len(theirs) == len(mine) else product(theirs, mine)
+    return [one / other for one, other in pairs if one > 0 and other > 0]
 
 
 def stamp(coretype: str | None, threads: int | None, repeats: int) -> dict[str, Any]:
@@ -183,11 +185,11 @@ def shaped(result: Any) -> list[str]:
 NOTES = (
     "Every row of a table is one entrant. Seconds are per EM iteration from equal starts, medians "
     "of turns that all take in alternation. *Faster* is how many times as fast as that entrant "
-    "ours is (double precision, single, truncated): the median of the turns' own ratios, with the "
-    "least and the greatest; *in processor time* is the same of double over all threads. *Share* "
-    "is nominal work (4 n k f operations, see `benchmarks/work.py`) over seconds, as a share of "
-    "the rate of matrix products of the same dtype in the same turn. Log-likelihoods are means "
-    "per row (nats) over all rows in the last iteration, in the library's own account; *judged* "
+    "ours is (double precision, single, truncated): the median of the turns' own ratios, or of one "
+    "turn's to all of ours, with the least and the greatest; *in processor time* is the same of "
+    "double over all threads. *Share* is nominal work (4 n k f operations, see "
+    "`benchmarks/work.py`) over seconds, as a share of the rate of matrix products of the same "
+    "dtype in the same turn. Log-likelihoods are means per row (nats) over all rows in the last iteration, in the library's own account; *judged* "
     "is the difference of the final parameters to scikit-learn's (float64) on up to 10,000 rows, "
     "by one scorer in float64. Memory is the peak above data and imports. *Foreign* is the "
     "greatest share of all processors that other processes took during a turn. faiss makes Lloyd "

@@ -283,16 +283,18 @@ def test_every_pass_is_recorded_and_engines_are_left_as_they_were() -> None:
 # ---- tables and pictures -------------------------------------------------------------------------
 
 
-def test_ratios_pair_the_turns_that_both_had() -> None:
-    assert ratios(MADE_UP.of(OURS), MADE_UP.of(REFERENCE)) == [pytest.approx(20.0)]
-    assert MADE_UP.ratio(f"{OURS} single") == pytest.approx(40.0)
+def test_ratios_pair_turns_and_hold_one_against_all() -> None:
+    own, one = made_up(OURS, 1.0, 1, turns=3), made_up(REFERENCE, 10.0, 1, turns=1)
+    assert ratios(own, made_up(REFERENCE, 10.0, 1, turns=3)) == [pytest.approx(10.0)] * 3
+    assert sorted(ratios(own, one)) == pytest.approx([10 / 1.2, 10 / 1.1, 10.0])
+    assert ratios(replace(own, seconds=(1.0, -0.1, 2.0)), one) == pytest.approx([10.0, 5.0])
     assert MADE_UP.ratio("torchgmm") is None
 
 
 def test_results_are_written_and_read_again(tmp_path: Path) -> None:
     files.write_speed(tmp_path, [MADE_UP])
     assert files.read_speed(tmp_path / "speed.json") == [MADE_UP]
-    assert "**20.00**" in (tmp_path / "speed.md").read_text(encoding="utf8")
+    assert "**19.09**" in (tmp_path / "speed.md").read_text(encoding="utf8")
     for name in ("speed.png", "memory.png"):
         assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
 
@@ -319,7 +321,7 @@ def test_pictures_show_every_entrant_where_it_stands() -> None:
     shown = {
         round(float(line.get_xdata()[0]), 6) for line in axes.lines if line.get_marker() == "o"
     }
-    assert shown == {20.0}
+    assert shown == {19.090909}
     named = {text.get_text() for text in figure.legends[0].get_texts()}
     assert named == {m.entrant for m in MADE_UP.measurements}
     sizes = plots.memory([MADE_UP]).axes[0]
@@ -333,8 +335,8 @@ def test_readme_takes_its_table_from_the_numbers(tmp_path: Path) -> None:
     ended = Whole(TINY, (fit, replace(fit, entrant=REFERENCE, seconds=(35.0,))), marks=STAMP)
     files.write_whole(tmp_path, [ended])
     lines = readme.table(tmp_path)
-    ours = "| 400 × 4 | 3 full | 20× | 40× | – | "
-    assert lines[2] == ours + "2.0× (scikit-learn float32) | 35× | 20 MB | 500 MB |"
+    ours = "| 400 × 4 | 3 full | 19× | 38× | – | "
+    assert lines[2] == ours + "1.9× (scikit-learn float32) | 35× | 20 MB | 500 MB |"
     text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
     assert readme.between(text) == ["old"]
     new = readme.replaced(text, lines)

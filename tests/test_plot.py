@@ -430,9 +430,9 @@ def test_lines_reach_kolmogorovs_distance():
 
 
 def right_models_stay_inside(draw, n, weights):
-    u = np.random.default_rng(0).uniform(size=(n, 800))
+    u = np.random.default_rng(0).uniform(size=(n, 500))
     reach, band = reach_and_band(draw, u, weights=weights)
-    assert (reach <= band).mean() == pytest.approx(0.95, abs=0.023)  # three standard errors
+    assert (reach <= band).mean() == pytest.approx(0.95, abs=0.029)  # three standard errors
 
 
 def test_right_models_stay_inside(monkeypatch):
@@ -448,11 +448,11 @@ def test_right_models_stay_inside(monkeypatch):
 
 
 def five_columns_stay_inside_together(draw):
-    u = np.random.default_rng(1).uniform(size=(40, 5 * 240))
+    u = np.random.default_rng(1).uniform(size=(40, 5 * 160))
     reach, _ = reach_and_band(plot.pit, u)
     _, band = reach_and_band(draw, u[:, :5])
-    together = (reach <= band).reshape(240, 5).all(axis=1)
-    assert together.mean() == pytest.approx(0.95, abs=0.042)
+    together = (reach <= band).reshape(160, 5).all(axis=1)
+    assert together.mean() == pytest.approx(0.95, abs=0.051)
 
 
 def test_five_columns_stay_inside_together():

@@ -74,6 +74,21 @@ def test_a_covariance_of_factors_is_that_of_its_matrices(factors):
         mine.values = other.values
 
 
+def test_factors_may_be_tensors(factors):
+    torch = pytest.importorskip("torch")
+    mine = FullCovariance.of_factors(torch.from_numpy(factors.copy()).requires_grad_())
+    other = FullCovariance(rooted(factors))
+    for name in ("diagonal", "dense"):
+        found = getattr(mine, name)()
+        assert found.requires_grad
+        assert_allclose(found.detach().numpy(), getattr(other, name)(), rtol=1e-12, atol=1e-13)
+    assert_allclose(mine.logdet.detach().numpy(), other.logdet, rtol=1e-12)
+
+
+def test_a_covariance_says_what_it_is():
+    assert repr(FullCovariance([[[2.0]]])) == "FullCovariance(values=array([[[2.]]]))"
+
+
 def test_what_defines_a_covariance_is_not_forgotten(factors):
     by_factors, by_values = FullCovariance.of_factors(factors), FullCovariance(rooted(factors))
     for covariance in (by_factors, by_values):

@@ -77,6 +77,9 @@ class FullCovariance(Covariance):
             values.flags.writeable = False
         return values
 
+    def __repr__(self) -> str:
+        return f"FullCovariance(values={self.values!r})"
+
     @property
     def _held(self) -> Array:
         """What defines it."""
@@ -109,9 +112,12 @@ class FullCovariance(Covariance):
         return 2 * xp.sum(xp.log(xp.linalg.diagonal(self.cholesky)), axis=-1)
 
     def diagonal(self) -> Array:
-        if "values" not in self.__dict__:
+        xp = namespace(self._held)
+        if "values" in self.__dict__:
+            return xp.linalg.diagonal(self.values)
+        if is_numpy(self.cholesky):
             return np.einsum("kij,kij->ki", self.cholesky, self.cholesky)
-        return namespace(self.values).linalg.diagonal(self.values)
+        return xp.sum(self.cholesky * self.cholesky, axis=-1)
 
     def matmul(self, v: Array) -> Array:
         return self.values @ v

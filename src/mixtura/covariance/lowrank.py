@@ -131,6 +131,8 @@ class LowRankCovariance(Covariance):
                 whole[...] = some
 
         by_pieces(piece, k, d * r)
+        for array in found:
+            array.flags.writeable = False
         return tuple(found)
 
     @property
