@@ -10,7 +10,9 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -136,9 +138,10 @@ def mixtura(precision: str, **options: Any) -> Callable[[], Fitter]:
     """``mixtura.GaussianMixture``, at a precision where it offers the choice."""
 
     def load() -> Fitter:
-        import numba  # noqa: F401  (an import like others', though ours leaves it to the first fit)
-
         from mixtura import GaussianMixture
+
+        with suppress(ImportError):  # an import like others', though ours leaves it to a large fit
+            import_module("numba")
 
         offered = "precision" in inspect.signature(GaussianMixture).parameters
         if precision == "mixed" and not offered:

@@ -72,20 +72,16 @@ class Differences(Form):
 
         None where the parts of a distance would cancel in that dtype.
         """
-        k, d, noise = covariance.k, covariance.d, covariance.noise
-        loadings, diagonal = covariance._precision_loadings().swapaxes(1, 2), covariance.diagonal()
-        theta, factors = np.empty((k, d), dtype), np.empty(loadings.shape, dtype)
-        cancels = np.empty(k)
-
-        run, precision = compiled.kernel("factors.tabled"), np.ascontiguousarray(loadings)
+        solved, noise = covariance._solved, covariance.noise
+        if not solved.inflation.max() <= SAFE[np.dtype(dtype)]:
+            return None
+        run, u = compiled.kernel("factorsteps.tabled"), np.ascontiguousarray(solved.u)
+        theta, factors = np.empty(noise.shape, dtype), np.empty(u.shape, dtype)
 
         def span(low: int, high: int) -> None:
-            given = (noise[low:high], diagonal[low:high], precision[low:high])
-            run(*given, theta[low:high], factors[low:high], cancels[low:high])
+            run(noise[low:high], u[low:high], theta[low:high], factors[low:high])
 
-        map_spans(span, k, n_workers())
-        if not cancels.max() <= SAFE[np.dtype(dtype)]:
-            return None
+        map_spans(span, covariance.k, n_workers())
         kept = [np.ascontiguousarray(a, dtype=dtype) for a in (means, const)]
         return cls(covariance, kept[0], theta, factors, kept[1])
 
@@ -110,7 +106,7 @@ class Differences(Form):
             Subtracted from rows.
         lists : array (m, c) of int32
         """
-        joint = np.empty((len(rows), lists.shape[1]), dtype=self.means.dtype)
+        joint = np.empty((len(rows), lists.shape[1]), dtype=self.dtype)
         run, anchor = compiled.kernel("factors.blocks"), self._anchor(x, anchor)
         run(x, rows, starts, lists, anchor, *self._tables, *self._room(4), joint)
         return joint
@@ -153,11 +149,8 @@ class Differences(Form):
     @cached_property
     def _bound(self) -> tuple[Form, FloatArray, float]:
         """The form in those columns, and what rounding may take from it: least + Σ doubtᵢ xᵢ²."""
-        part, means, dtype = (
-            self.covariance.select(self._some),
-            self.means[:, self._some],
-            self.dtype,
-        )
+        part, means = self.covariance.select(self._some), self.means[:, self._some]
+        dtype = self.dtype
         form = part.form(means.astype(np.float64), self.const, dtype, guarded=False)
         doubt = 4 * part.d * np.finfo(dtype).eps * (1 / part.noise).max(axis=0)
         return form, doubt.astype(dtype), float(doubt @ (means**2).max(axis=0))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from mixtura.arrays.blas import substitute
 from mixtura.arrays.derived import derived
 from mixtura.arrays.linalg import (
     LARGE,
@@ -30,7 +29,7 @@ from mixtura.covariance.base import Covariance, Law, Structure
 from mixtura.covariance.floor import Floor
 from mixtura.covariance.form import Form, Guarded, Partly, Quadratic, are_safe
 from mixtura.covariance.pieces import by_pieces
-from mixtura.covariance.substituted import Substituted
+from mixtura.covariance.substituted import Substituted, substitution
 from mixtura.errors import ConstructionError
 from mixtura.statistics import Full as FullMoments
 from mixtura.statistics import MomentKind, Statistics
@@ -86,10 +85,10 @@ class FullCovariance(Covariance):
         return self.__dict__["values" if "values" in self.__dict__ else "cholesky"]
 
     def forget(self) -> None:
-        held = {"values": self.__dict__.get("values"), "cholesky": self.__dict__.get("cholesky")}
+        name = "values" if "values" in self.__dict__ else "cholesky"
+        held = self._held
         super().forget()
-        kept = "values" if held["values"] is not None else "cholesky"
-        self.__dict__[kept] = held[kept]
+        self.__dict__[name] = held
 
     @property
     def k(self) -> int:  # type: ignore[override]
@@ -198,8 +197,7 @@ class FullCovariance(Covariance):
 
     def row_whitener(self, dtype: Any) -> Callable[[FloatArray, int], FloatArray]:
         if self.d > MAX_QUADRATIC_COLUMNS:
-            factors = self._factors(dtype)
-            return lambda x, j: substitute(factors[j], np.ascontiguousarray(x))
+            return substitution(self._factors(dtype))
         eye = np.broadcast_to(np.eye(self.d), (self.k, self.d, self.d))
         inverses = np.swapaxes(self.whiten(eye), 1, 2).astype(dtype)  # L⁻ᵀ
         return lambda x, j: np.asarray(x @ inverses[j])

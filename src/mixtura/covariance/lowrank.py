@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,31 @@ DENSE_COLUMNS = 64
 SWEEPS, START_SWEEPS = 4, 12
 #: Most factors that "auto" gives a component.
 MOST_FACTORS = 16
+
+
+class Solved(NamedTuple):
+    """What follows of loadings and noise.
+
+    Attributes
+    ----------
+    factor : array (k, r, r)
+        L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W.
+    u, beta : arrays (k, r, d)
+        Uᵀ and βᵀ: U = Ψ⁻¹ W L⁻ᵀ, with Σ⁻¹ = Ψ⁻¹ − U Uᵀ, and β = Σ⁻¹ W = U L⁻¹.
+    logdet : array (k,)
+        log|Σ|.
+    diagonal : array (k, d)
+        Σᵢᵢ.
+    inflation : array (k,)
+        Σ Σᵢᵢ / Ψᵢ: d where columns are uncorrelated, and large where Σ⁻¹ is a small difference.
+    """
+
+    factor: Array
+    u: Array
+    beta: Array
+    logdet: Array
+    diagonal: Array
+    inflation: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +134,14 @@ class LowRankCovariance(Covariance):
         return self.loadings / self._root
 
     @derived
-    def _solved(self) -> tuple[Array, ...]:
-        """L with L Lᵀ = M = I + Wᵀ Ψ⁻¹ W, (U, β)ᵀ with U = Ψ⁻¹ W L⁻ᵀ and β = U L⁻¹, log|Σ|,
-        diag Σ."""
+    def _solved(self) -> Solved:
         positive(self.noise)
         if not is_numpy(self.noise):
             return _solve(self.loadings, self.noise)
         k, d, r = self.loadings.shape
-        shapes = (k, r, r), (k, r, d), (k, r, d), (k,), (k, d)
+        shapes = (k, r, r), (k, r, d), (k, r, d), (k,), (k, d), (k,)
         found = [np.empty(shape) for shape in shapes]
-        quick = compiled.kernel("factors.solved") if _many(k, d, r) else None
+        quick = compiled.kernel("factorsteps.solved") if _many(k, d, r) else None
 
         def piece(part: slice) -> None:
             out = [array[part] for array in found]
@@ -133,12 +156,12 @@ class LowRankCovariance(Covariance):
         by_pieces(piece, k, d * r)
         for array in found:
             array.flags.writeable = False
-        return tuple(found)
+        return Solved(*found)
 
     @property
     def _inner(self) -> Array:
         """The Cholesky factor of M (k, r, r)."""
-        return self._solved[0]
+        return self._solved.factor
 
     @derived
     def _spectrum(self) -> tuple[Array, Array]:
@@ -148,12 +171,12 @@ class LowRankCovariance(Covariance):
 
     @property
     def logdet(self) -> Array:
-        return self._solved[3]
+        return self._solved.logdet
 
     @derived
     def _diagonal(self) -> Array:
         if "_solved" in self.__dict__:
-            return self._solved[4]
+            return self._solved.diagonal
         return _variances(self.loadings, self.noise)
 
     def diagonal(self) -> Array:
@@ -243,11 +266,11 @@ class LowRankCovariance(Covariance):
 
     def regression(self) -> Array:
         """β = Σ⁻¹ W = Ψ⁻¹ W M⁻¹ (k, d, r); ``solve`` would cancel where Ψ is small."""
-        return transpose(self._solved[2])
+        return transpose(self._solved.beta)
 
     def _precision_loadings(self) -> Array:
         """U (k, d, r) with Σ⁻¹ = 1/Ψ − U Uᵀ."""
-        return transpose(self._solved[1])
+        return transpose(self._solved.u)
 
     def _observe_cells(self, channel: CellNoise) -> Law:
         # Given the factors z the cells are independent: x = μ + (1 − κ) W z + κ (y − μ) + rest,
@@ -419,28 +442,26 @@ class LowRank(Structure):
         loadings, noise = np.empty((k, r, d)), np.empty((k, d))  # factor by factor in memory
         begun = previous.loadings.any()
         whole = begun and not stats.kind.pooled and kind.basis.shape == previous.loadings.shape
-        quick = compiled.kernel("factors.maximised") if whole and _many(k, d, r) else None
+        quick = compiled.kernel("factorsteps.maximised") if whole and _many(k, d, r) else None
 
         def piece(part: slice) -> None:
             if quick is not None:
                 some = stats.take(part)
-                divisors = some._positive(some.weight), some._positive(some.mass)
                 tables = transpose(kind.basis[part]), transpose(previous.loadings[part])
-                given = (some.second, some.first, *divisors, *tables)
+                given = (some.second, some.first, *some.divisors, *tables)
                 quick(*map(np.ascontiguousarray, given), loadings[part], noise[part])
-                noise[part] = floor.variances(np.maximum(noise[part], 0))
-                return
-            some = stats if stats.kind.pooled else stats.take(part)
-            product, variances = some.spread()
-            if begun:
-                found = self._step(product, previous.loadings[part], kind.basis[part])
-                explained = np.einsum("kdr,kdr->kd", found, product)
             else:
-                found = self._nystrom(product, previous.noise[part], some.mass)
-                explained = np.minimum((found**2).sum(axis=2), 0.9 * variances)
-            loadings[part] = transpose(found)
+                some = stats if stats.kind.pooled else stats.take(part)
+                product, variances = some.spread()
+                if begun:
+                    found = self._step(product, previous.loadings[part], kind.basis[part])
+                    explained = np.einsum("kdr,kdr->kd", found, product)
+                else:
+                    found = self._nystrom(product, previous.noise[part], some.mass)
+                    explained = np.minimum((found**2).sum(axis=2), 0.9 * variances)
+                loadings[part], noise[part] = transpose(found), variances - explained
             # The floor holds for Ψ; what rounding leaves at or below zero counts as zero.
-            noise[part] = floor.variances(np.maximum(variances - explained, 0))
+            noise[part] = floor.variances(np.maximum(noise[part], 0))
 
         by_pieces(piece, k, d * r)
         for array in (loadings, noise):
@@ -504,8 +525,8 @@ def _variances(loadings: Array, noise: Array) -> Array:
     return namespace(noise).sum(loadings * loadings, axis=-1) + noise
 
 
-def _solve(loadings: Array, noise: Array, begin: int = 0) -> tuple[Array, ...]:
-    """The Cholesky factor of M, Uᵀ, βᵀ, log|Σ| and diag Σ; see ``LowRankCovariance``."""
+def _solve(loadings: Array, noise: Array, begin: int = 0) -> Solved:
+    """The same by array operations; ``begin`` is the number of the first component."""
     xp, r = namespace(noise), loadings.shape[-1]
     eye = xp.eye(r, dtype=noise.dtype, device=noise.device)
     scaled = transpose(loadings) / noise[:, None, :]
@@ -514,7 +535,9 @@ def _solve(loadings: Array, noise: Array, begin: int = 0) -> tuple[Array, ...]:
     u = root @ scaled
     inner = xp.sum(xp.log(xp.linalg.diagonal(factor)), axis=-1)
     logdet = xp.sum(xp.log(noise), axis=-1) + 2 * inner
-    return factor, u, transpose(root) @ u, logdet, _variances(loadings, noise)
+    diagonal = _variances(loadings, noise)
+    inflation = xp.sum(diagonal / noise, axis=-1)
+    return Solved(factor, u, transpose(root) @ u, logdet, diagonal, inflation)
 
 
 def _count(ranks: FloatArray, d: int) -> Any:

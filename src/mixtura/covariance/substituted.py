@@ -7,6 +7,7 @@ quarter of the work, need not be known any better.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,13 +17,18 @@ from mixtura.arrays.blas import substitute
 from mixtura.covariance.form import Guarded
 from mixtura.typing import FloatArray
 
-__all__ = ["Substituted"]
+__all__ = ["Substituted", "substitution"]
 
 #: Shares of the columns after which it is seen what is left.
 PARTS = (0.5, 0.75, 1.0)
 
 
-@dataclass(frozen=True)
+def substitution(factors: FloatArray) -> Callable[[FloatArray, int], FloatArray]:
+    """A function that whitens rows (b, d) of differences to component j by its factor."""
+    return lambda x, j: substitute(factors[j], np.ascontiguousarray(x))
+
+
+@dataclass(frozen=True, eq=False)
 class Substituted(Guarded):
     """Exact differences, whitened by substitution.
 
@@ -37,11 +43,7 @@ class Substituted(Guarded):
     @classmethod
     def of(cls, means: FloatArray, const: FloatArray, factors: FloatArray) -> Substituted:
         """From means (k, d) about the anchor, log joints (k,) at them and factors (k, d, d)."""
-
-        def whiten(x: FloatArray, j: int) -> FloatArray:
-            return substitute(factors[j], np.ascontiguousarray(x))
-
-        return cls(means, const, whiten, factors)
+        return cls(means, const, substitution(factors), factors)
 
     def unless(self, x: FloatArray, j: int, level: FloatArray) -> FloatArray:
         factor, real = self.factors[j], x.dtype.type

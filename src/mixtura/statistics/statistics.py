@@ -106,14 +106,14 @@ class Statistics:
 
     def means(self) -> FloatArray:
         """Means (k, d)."""
-        return self.anchor + self.first / self._positive(self.weight)[:, None]
+        return self.anchor + self.first / self.divisors[0][:, None]
 
     def central(self) -> FloatArray:
         """Packed second moments about the means, per unit of mass: (k, f) or (1, f)."""
-        delta = self.first / self._positive(self.weight)[:, None]
+        weight, mass = self.divisors
+        delta = self.first / weight[:, None]
         about_mean = self.kind.cross(delta, self.first)
         np.subtract(self.second, about_mean, out=about_mean)
-        mass = self._positive(self.mass)
         about_mean /= mass.sum() if self.kind.pooled else mass[:, None]
         return about_mean
 
@@ -121,7 +121,9 @@ class Statistics:
         """``central`` unpacked into the shape that the kind's structures want."""
         return self.kind.unpack(self.central(), self.d)
 
-    @staticmethod
-    def _positive(mass: FloatArray) -> FloatArray:
-        # The same guard against an empty component as scikit-learn's, so that iterates agree.
-        return mass + 10 * np.finfo(np.float64).eps
+    @property
+    def divisors(self) -> tuple[FloatArray, FloatArray]:
+        """Weight and mass (k,), positive for empty components too: divisors of sums."""
+        # The same guard as scikit-learn's, so that iterates agree.
+        least = 10 * np.finfo(np.float64).eps
+        return self.weight + least, self.mass + least
